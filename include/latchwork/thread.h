@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One record per thread, shared by all modules and all copies of the library.
+ *
+ * A record is made when a thread first needs one, is found through a thread-local pointer, and
+ * goes to another thread after its own has exited; so there are as many as threads have been alive at
+ * once. One thread-specific key serves the whole library. Where no record can be had (no memory, no key),
+ * lw_thread_self() returns NULL and the modules fall back to slower forms that need none; none fails. */
+#ifndef LATCHWORK_THREAD_H
+#define LATCHWORK_THREAD_H
+
+#include <latchwork/atomic.h>
+#include <latchwork/domain.h>
+
+LW_EXTERN_C_BEGIN
+
+typedef struct lw_thread lw_thread;
+typedef struct lw_tls_slot lw_tls_slot;
+
+/* The part of a record that inline code reads. The rest lies behind it, in src/base/. */
+struct lw_thread {
+    /* smr.h. Written by the owner alone, read by whoever reclaims. */
+    lw_atomic_u64 smr_epoch; /* 0: outside of every section; else the epoch seen on entry */
+    uint32_t smr_depth;      /* owner only: nested sections */
+    uint32_t smr_strong;     /* no membarrier here: sections need a real fence */
+    lw_atomic_u64 *smr_clock; /* the domain's epoch */
+    /* ref.h. Pushed to by other threads, under the record's lock. */
+    lw_atomic_ptr ref_queue; /* references handed over to this thread, to be merged */
+};
+
+/* Each copy of the library caches the record in a thread-local slot of its own; the record lists the slots,
+ * so that they are cleared when it is taken away from the thread. */
+struct lw_tls_slot {
+    lw_thread *self;
+    lw_tls_slot *next;
+    uint32_t anonymous_depth; /* sections entered without a record */
+};
+
+#if !defined(LW_TLS_SLOT_)
+extern LW_TLS lw_tls_slot lw_tls_slot_ LW_API;
+#define LW_TLS_SLOT_() (&lw_tls_slot_)
+#endif
+
+LW_API lw_thread *lw_thread_attach_(void);
+
+/* The calling thread's record; NULL if none could be made (it is tried again at the next call).
+ * Wait-free after the first call, which may allocate; any attach state. */
+static inline lw_thread *lw_thread_self(void)
+{
+    lw_thread *self = LW_TLS_SLOT_()->self;
+    return LW_LIKELY(self != NULL) ? self : lw_thread_attach_();
+}
+
+/* How many threads have a record now, and how many records there are. For tests and reports.
+ * Wait-free, any attach state. */
+LW_API size_t lw_thread_count(void);
+LW_API size_t lw_thread_record_count(void);
+
+LW_EXTERN_C_END
+
+#endif /* LATCHWORK_THREAD_H */
