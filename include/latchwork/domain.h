@@ -26,7 +26,7 @@ typedef struct lw_domain_header {
 #define LW_DOMAIN_MAGIC UINT64_C(0x6c61746368777264)
 
 typedef struct lw_allocator {
-    void *(*alloc)(void *ctx, size_t size); /* zeroing is the library's affair; NULL: no memory */
+    void *(*alloc)(void *ctx, size_t size); /* zeroed memory, as calloc; NULL: there is none */
     void (*release)(void *ctx, void *ptr);  /* never called with NULL */
     void *ctx;
 } lw_allocator;
@@ -52,9 +52,9 @@ LW_API lw_status lw_domain_adopt(lw_domain *other);
 /* The header of a domain, of whatever version. Wait-free. */
 LW_API const lw_domain_header *lw_domain_describe(const lw_domain *domain);
 
-/* Replaces the allocator of the domain (malloc and free at first).
+/* Replaces the allocator of the domain (calloc and free at first).
  *   LW_OK    done
- *   LW_BUSY  memory from the present one is in use: nothing was changed
+ *   LW_BUSY  memory was taken from the present one already: nothing was changed
  * Not to be called while other threads use the library. */
 LW_API lw_status lw_domain_set_allocator(const lw_allocator *allocator);
 
@@ -62,7 +62,7 @@ LW_API lw_status lw_domain_set_allocator(const lw_allocator *allocator);
 LW_API void lw_domain_set_block_hooks(const lw_block_hooks *hooks);
 
 /* Memory from the domain's allocator. lw_alloc returns zeroed memory or NULL; lw_free takes NULL.
- * Progress and attach state are those of the allocator (PyMem_RawMalloc under Python, which a tracing
+ * Progress and attach state are those of the allocator (PyMem_RawCalloc under Python, which a tracing
  * tool may make wait for the GIL: so the library never allocates while it holds a lock). */
 LW_API void *lw_alloc(size_t size);
 LW_API void lw_free(void *ptr);

@@ -2,11 +2,12 @@
 /* A mutual-exclusion lock of four bytes. All-zero bytes are an unlocked mutex; nothing to destroy.
  *
  * The word:
- *   bit       set by                                            cleared by
- *   LOCKED    a cas of a locker                                 unlock
- *   PARKED    a locker about to sleep, while LOCKED is set      unlock, or the last waiter that gives up,
- *                                                               both under the lock of the wait queue
- *   PARKED is never set while LOCKED is not. docs/mutex.md has the argument.
+ *   bit      set by                                        cleared by
+ *   LOCKED   a cas of a locker                             unlock
+ *   PARKED   a locker about to sleep, while LOCKED is set  unlock, when nobody else waits, or the last waiter
+ *                                                          that gives up; both under the wait queue's lock
+ *   Whoever is in the wait queue has PARKED set for it; the converse may fail, and costs one empty look into the
+ *   queue. docs/mutex.md has the argument.
  *
  * Not recursive, no owner. The memory may be freed by whoever locks next: unlock touches nothing of the
  * mutex after the release. A woken thread competes with newcomers (no hand-over). Everything a thread did
@@ -37,12 +38,17 @@ static inline void lw_mutex_init(lw_mutex_t *m)
     lw_atomic_store_relaxed_u32(&m->word, 0);
 }
 
-/* Locks if that needs no wait. Wait-free, any attach state; acquire when true. */
+/* Locks if that needs no wait. Lock-free, any attach state; acquire when true. */
 static inline bool lw_mutex_trylock(lw_mutex_t *m)
 {
     uint32_t word = 0;
-    /* (1) acquire: pairs with the releases (2) and (4). */
-    return lw_atomic_cas_acquire_u32(&m->word, &word, LW_MUTEX_LOCKED_);
+    do {
+        /* (1) acquire: pairs with the releases (2) and (4). */
+        if (LW_LIKELY(lw_atomic_cas_acquire_u32(&m->word, &word, word | LW_MUTEX_LOCKED_))) {
+            return true;
+        }
+    } while ((word & LW_MUTEX_LOCKED_) == 0);
+    return false;
 }
 
 /* Locks. Blocking; detaches from the host while it sleeps. Acquire. */

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "domain_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One pointer for the whole process. On ELF with the GNU loader a symbol of binding STB_GNU_UNIQUE is one object in
+ * all libraries of a process, even those loaded with RTLD_LOCAL, as Python loads extensions. Its name and its type
+ * (a pointer to a lw_domain_header) never change with versions. Elsewhere each copy has its own, and copies meet through
+ * the capsule of cpython.h. */
+#if defined(__ELF__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(LW_NO_UNIQUE_SYMBOL)
+__asm__(".pushsection .bss.lw_domain_anchor_, \"aw\", %nobits\n"
+        ".balign 8\n"
+        ".globl lw_domain_anchor_\n"
+        ".type lw_domain_anchor_, %gnu_unique_object\n"
+        ".size lw_domain_anchor_, 8\n"
+        "lw_domain_anchor_:\n"
+        ".zero 8\n"
+        ".popsection\n");
+#ifdef __cplusplus
+extern "C"
+#endif
+    __attribute__((visibility("default"))) extern lw_atomic_ptr lw_domain_anchor_;
+#else
+static lw_atomic_ptr lw_domain_anchor_;
+#endif
+
+/* The domain that this copy brings along, used if it is the first in the process. Static, so that making it cannot
+ * fail; its library stays loaded as long as the process (Python does not unload extensions). */
+static lw_domain lw_own_domain;
+static lw_atomic_u32 lw_own_state; /* 0 untouched, 1 being made, 2 made */
+static lw_atomic_ptr lw_current;   /* the domain that this copy uses */
+
+static void *lw_calloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return calloc(1, size);
+}
+
+static void lw_release(void *ctx, void *ptr)
+{
+    (void)ctx;
+    free(ptr);
+}
+
+extern void lw_thread_exit_(void *record);
+extern void lw_thread_fork_init_(void);
+
+static void lw_domain_make(lw_domain *d)
+{
+    unsigned i;
+    d->header.magic = LW_DOMAIN_MAGIC;
+    d->header.abi = LW_ABI_VERSION;
+    d->header.size = (uint32_t)sizeof *d;
+    memcpy(d->header.version, LW_VERSION_STRING, sizeof LW_VERSION_STRING);
+    d->allocator.alloc = lw_calloc;
+    d->allocator.release = lw_release;
+    lw_rawlock_init_(&d->lock);
+    lw_rawlock_init_(&d->smr_lock);
+    for (i = 0; i < LW_PARK_QUEUES; i++) {
+        lw_rawlock_init_(&d->park_queues[i].lock);
+    }
+    lw_atomic_store_relaxed_u64(&d->smr_clock, 1);
+    d->has_membarrier = lw_membarrier_init_();
+    d->has_key = lw_key_create_(&d->key, lw_thread_exit_);
+}
+
+static LW_COLD lw_domain *lw_domain_find(void)
+{
+    void *found = lw_atomic_load_acquire_ptr(&lw_domain_anchor_);
+    void *none = NULL;
+    uint32_t untouched = 0;
+    if (found != NULL && lw_domain_describe((lw_domain *)found)->abi == LW_ABI_VERSION) {
+        lw_atomic_store_release_ptr(&lw_current, found);
+        return (lw_domain *)found;
+    }
+    if (lw_atomic_cas_acquire_u32(&lw_own_state, &untouched, 1)) {
+        lw_domain_make(&lw_own_domain);
+        /* (1) release: what lw_domain_make wrote happens before the loads (2) and (3) that find it. */
+        lw_atomic_store_release_u32(&lw_own_state, 2);
+    } else {
+        /* (2) acquire: pairs with (1). Another thread is at it; it makes three system calls. */
+        while (lw_atomic_load_acquire_u32(&lw_own_state) != 2) {
+            lw_yield_();
+        }
+    }
+    found = &lw_own_domain;
+    /* (3) release and acquire: publishes (1) to other copies, or finds what another copy published. */
+    if (!lw_atomic_cas_acq_rel_ptr(&lw_domain_anchor_, &none, &lw_own_domain) &&
+        lw_domain_describe((lw_domain *)none)->abi == LW_ABI_VERSION) {
+        found = none;
+    }
+    none = NULL;
+    if (lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found)) {
+        if (found == &lw_own_domain) {
+            lw_thread_fork_init_();
+        }
+        return (lw_domain *)found;
+    }
+    return (lw_domain *)none;
+}
+
+lw_domain *lw_domain_get(void)
+{
+    void *d = lw_atomic_load_acquire_ptr(&lw_current);
+    return LW_LIKELY(d != NULL) ? (lw_domain *)d : lw_domain_find();
+}
+
+lw_domain *lw_domain_foreign_(void)
+{
+    void *found = lw_atomic_load_acquire_ptr(&lw_domain_anchor_);
+    return found != NULL && found != lw_domain_get() ? (lw_domain *)found : NULL;
+}
+
+lw_status lw_domain_adopt(lw_domain *other)
+{
+    const lw_domain_header *header = lw_domain_describe(other);
+    void *none = NULL;
+    if (header->magic != LW_DOMAIN_MAGIC || header->abi != LW_ABI_VERSION ||
+        header->size != (uint32_t)sizeof(lw_domain)) {
+        return LW_VERSION;
+    }
+    if (lw_atomic_cas_acq_rel_ptr(&lw_current, &none, other) || none == other) {
+        return LW_OK;
+    }
+    return LW_BUSY;
+}
+
+const lw_domain_header *lw_domain_describe(const lw_domain *domain)
+{
+    return (const lw_domain_header *)(const void *)domain;
+}
+
+lw_status lw_domain_set_allocator(const lw_allocator *allocator)
+{
+    lw_domain *d = lw_domain_get();
+    if (lw_atomic_load_acquire_u32(&d->allocated) != 0) {
+        return LW_BUSY;
+    }
+    d->allocator = *allocator;
+    return LW_OK;
+}
+
+void lw_domain_set_block_hooks(const lw_block_hooks *hooks)
+{
+    lw_domain *d = lw_domain_get();
+    /* `after` first: whoever sees `before` (4) will want it. */
+    lw_atomic_store_relaxed_ptr(&d->block_after, hooks == NULL ? NULL : (void *)hooks->after);
+    /* (4) release: pairs with the acquire (5). */
+    lw_atomic_store_release_ptr(&d->block_before, hooks == NULL ? NULL : (void *)hooks->before);
+}
+
+void *lw_alloc(size_t size)
+{
+    lw_domain *d = lw_domain_get();
+    if (LW_UNLIKELY(lw_atomic_load_relaxed_u32(&d->allocated) == 0)) {
+        lw_atomic_store_relaxed_u32(&d->allocated, 1);
+    }
+    return d->allocator.alloc(d->allocator.ctx, size);
+}
+
+void lw_free(void *ptr)
+{
+    if (ptr != NULL) {
+        lw_domain *d = lw_domain_get();
+        d->allocator.release(d->allocator.ctx, ptr);
+    }
+}
+
+void *lw_block_begin(void)
+{
+    /* (5) acquire: pairs with (4). */
+    void *before = lw_atomic_load_acquire_ptr(&lw_domain_get()->block_before);
+    return before == NULL ? NULL : ((void *(*)(void))before)();
+}
+
+void lw_block_end(void *token)
+{
+    /* A token comes from `before`, so `after` was installed when it was given. */
+    void *after = token == NULL ? NULL : lw_atomic_load_relaxed_ptr(&lw_domain_get()->block_after);
+    if (after != NULL) {
+        ((void (*)(void *))after)(token);
+    }
+}
+
+void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks *hooks)
+{
+    void *none = NULL;
+    if (LW_UNLIKELY(lw_atomic_load_relaxed_ptr(&domain->modules[module]) == NULL)) {
+        /* The hooks are constants: only the pointer needs to arrive. */
+        (void)lw_atomic_cas_relaxed_ptr(&domain->modules[module], &none, (void *)hooks);
+    }
+}

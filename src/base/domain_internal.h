@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What lies behind lw_domain and lw_thread. Copies with equal LW_ABI_VERSION share these layouts. */
+#ifndef LATCHWORK_DOMAIN_INTERNAL_H
+#define LATCHWORK_DOMAIN_INTERNAL_H
+
+#include "../platform/platform.h"
+#include <latchwork/domain.h>
+#include <latchwork/park.h>
+#include <latchwork/ref.h>
+#include <latchwork/smr.h>
+#include <latchwork/thread.h>
+
+LW_EXTERN_C_BEGIN
+
+/* ---- wait queues (park.c) ---- */
+
+/* A power of two. With as many queues as this, 256 waiting addresses make a chain of 1.5 waiters. */
+#define LW_PARK_QUEUES 256
+
+typedef struct lw_waiter lw_waiter;
+struct lw_waiter {
+    LW_PLAIN(lw_waiter *) next;
+    LW_PLAIN(const void *) address;
+    LW_PLAIN(bool) queued; /* under the queue's lock */
+    LW_PLAIN(uintptr_t) token;
+    LW_PLAIN(int64_t) since_ns;
+    lw_parker parker;
+};
+
+typedef struct LW_ALIGNED(LW_CACHE_LINE) lw_park_queue {
+    lw_rawlock lock;
+    LW_PLAIN(lw_waiter *) first;
+    LW_PLAIN(lw_waiter *) last;
+} lw_park_queue;
+
+/* ---- retired objects (smr.c) ---- */
+
+typedef struct lw_smr_batch {
+    lw_smr_node *first;
+    lw_smr_node *last;
+    size_t count;
+    size_t bytes;
+    uint64_t stamp; /* free when every open section has an epoch of at least this */
+} lw_smr_batch;
+
+/* Batches that wait for their grace period; when there are more, the two newest become one. */
+#define LW_SMR_CLOSED 4
+
+/* ---- the record of a thread ---- */
+
+typedef struct lw_record lw_record;
+struct LW_ALIGNED(LW_CACHE_LINE) lw_record {
+    lw_thread head; /* first: a lw_thread * is a lw_record * */
+    /* smr.c: the owner's, but for the two counters, which others may read. */
+    lw_smr_batch open;
+    lw_smr_batch closed[LW_SMR_CLOSED];
+    unsigned closed_count;
+    bool freeing; /* a free function is on this thread's stack */
+    lw_atomic_u64 pending;
+    lw_atomic_u64 pending_bytes;
+    /* ref.c */
+    lw_rawlock ref_lock;
+    LW_PLAIN(bool) ref_alive; /* under ref_lock: a thread owns this record and will merge */
+    /* thread.c */
+    lw_record *next;      /* in the list of all records; written once */
+    lw_record *next_free; /* under the domain's lock */
+    lw_tls_slot *slots;   /* the owner's */
+    bool in_use;          /* under the domain's lock */
+};
+
+static inline lw_record *lw_record_of(lw_thread *thread)
+{
+    return (lw_record *)(void *)thread;
+}
+
+/* A module that keeps state in the records says what to do when a thread goes. `drain` may run foreign code; `close`
+ * may not, and says whether the thread may go (else all are drained again). `forked` runs in a forked child for each
+ * record but the surviving thread's own: its thread is no more, and its state may be half-changed. `before_fork` and
+ * `after_fork` bracket the fork. Any may be NULL. */
+typedef struct lw_module_hooks {
+    void (*drain)(lw_record *record);
+    bool (*close)(lw_record *record);
+    void (*forked)(lw_record *record);
+    void (*before_fork)(lw_domain *domain);
+    void (*after_fork)(lw_domain *domain, bool child);
+} lw_module_hooks;
+
+enum { LW_MODULE_PARK, LW_MODULE_REF, LW_MODULE_SMR, LW_MODULES };
+
+struct lw_domain {
+    lw_domain_header header;
+    lw_allocator allocator;
+    lw_atomic_u32 allocated; /* something was: the allocator stays */
+    bool has_key;
+    bool has_membarrier;
+    lw_key key;
+    lw_atomic_ptr block_before; /* lw_block_hooks */
+    lw_atomic_ptr block_after;
+    lw_atomic_ptr modules[LW_MODULES]; /* const lw_module_hooks * */
+
+    lw_rawlock lock;       /* the two lists below and in_use; nothing is called under it */
+    lw_atomic_ptr records; /* all lw_record ever made */
+    lw_record *free_records;
+    lw_atomic_u64 live; /* threads that have a record */
+
+    LW_ALIGNED(LW_CACHE_LINE) lw_atomic_u64 smr_clock;
+    lw_atomic_u64 smr_anonymous; /* sections open without a record */
+    LW_ALIGNED(LW_CACHE_LINE) lw_rawlock smr_lock; /* the three lists below */
+    lw_smr_batch smr_orphans;  /* of threads that have exited, or that have no record */
+    lw_smr_batch smr_waiting;  /* orphans whose grace period has begun */
+    lw_smr_batch smr_deferred; /* past their grace period; their free functions said "not now" */
+
+    lw_park_queue park_queues[LW_PARK_QUEUES];
+};
+
+/* Registers the hooks of a module with the domain: the first copy of the library to do so serves all. */
+LW_API void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks *hooks);
+
+/* The domain that other copies use, if this one cannot; else NULL. */
+LW_API lw_domain *lw_domain_foreign_(void);
+
+LW_EXTERN_C_END
+
+#endif /* LATCHWORK_DOMAIN_INTERNAL_H */

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The numbers of the orders go on from smr.h: (1), (2) and (6) are there. docs/smr.md has the argument. */
+#include "../base/domain_internal.h"
+
+/* How long lw_smr_flush and lw_smr_synchronize sleep between two looks: the first ones only yield. */
+#define LW_SMR_YIELDS 16
+#define LW_SMR_SLEEP_MIN_NS INT64_C(20000)
+#define LW_SMR_SLEEP_MAX_NS INT64_C(1000000)
+
+static void lw_batch_add(lw_smr_batch *b, lw_smr_node *node, size_t bytes)
+{
+    node->next = NULL;
+    if (b->last == NULL) {
+        b->first = node;
+    } else {
+        b->last->next = node;
+    }
+    b->last = node;
+    b->count++;
+    b->bytes += bytes;
+}
+
+static lw_smr_batch lw_batch_take(lw_smr_batch *b)
+{
+    lw_smr_batch taken = *b;
+    b->first = b->last = NULL;
+    b->count = b->bytes = 0;
+    b->stamp = 0;
+    return taken;
+}
+
+/* Moves all of `from` to the end of `to`; the later stamp holds for both. */
+static void lw_batch_join(lw_smr_batch *to, lw_smr_batch *from)
+{
+    if (from->first != NULL) {
+        if (to->last == NULL) {
+            to->first = from->first;
+        } else {
+            to->last->next = from->first;
+        }
+        to->last = from->last;
+        to->count += from->count;
+        to->bytes += from->bytes;
+        if (from->stamp > to->stamp) {
+            to->stamp = from->stamp;
+        }
+        (void)lw_batch_take(from);
+    }
+}
+
+/* (3) The dear half: every section whose epoch a later scan (5) does not see has yet to do its loads, and they will
+ * find what was unlinked before this. Pairs with lw_fence_light in lw_smr_enter. */
+static void lw_smr_fence_heavy(lw_domain *d)
+{
+    if (LW_LIKELY(d->has_membarrier)) {
+        lw_membarrier_();
+    } else {
+        lw_fence_seq_cst();
+    }
+}
+
+/* Begins a grace period: it has passed when lw_smr_oldest() is at least what this returns. */
+static uint64_t lw_smr_begin(lw_domain *d)
+{
+    lw_smr_fence_heavy(d);
+    /* (4) release: a section that reads this epoch or a later one (1) finds what was unlinked before. Acquire: keeps the
+     * scan (5) behind it. */
+    return lw_atomic_add_acq_rel_u64(&d->smr_clock, 1) + 1;
+}
+
+/* The oldest epoch that a section is open in; UINT64_MAX: none is. */
+static uint64_t lw_smr_oldest(lw_domain *d)
+{
+    uint64_t oldest = UINT64_MAX;
+    const lw_record *r = (const lw_record *)lw_atomic_load_acquire_ptr(&d->records);
+    /* (5) acquire: pairs with (2), (6) and (7): what ended sections have read happens before the frees. */
+    if (lw_atomic_load_acquire_u64(&d->smr_anonymous) != 0) {
+        return 0;
+    }
+    for (; r != NULL; r = r->next) {
+        uint64_t epoch = lw_atomic_load_acquire_u64(&r->head.smr_epoch);
+        if (epoch != 0 && epoch < oldest) {
+            oldest = epoch;
+        }
+    }
+    return oldest;
+}
+
+/* Whether no other thread can be in a section: then nothing needs to wait. Another thread that starts now counts itself,
+ * runs the dear half, and only then opens sections (thread.c; lw_smr_enter_slow_): either it is seen here, or its sections
+ * find what was unlinked before. */
+static bool lw_smr_alone(lw_domain *d, const lw_record *self)
+{
+    lw_fence_light();
+    if (LW_UNLIKELY(!d->has_membarrier)) {
+        lw_fence_seq_cst();
+    }
+    return self->head.smr_depth == 0 && lw_atomic_load_acquire_u64(&d->live) == 1 &&
+           lw_atomic_load_acquire_u64(&d->smr_anonymous) == 0;
+}
+
+/* Runs the free functions of a batch, with nothing held. Returns how many objects are gone. */
+static size_t lw_smr_free(lw_domain *d, lw_smr_batch *batch)
+{
+    lw_smr_batch kept = {NULL, NULL, 0, 0, 0};
+    lw_smr_node *node = batch->first;
+    size_t count = batch->count;
+    while (node != NULL) {
+        lw_smr_node *next = node->next; /* before: the node goes with its object */
+        if (!node->free_fn(node)) {
+            lw_batch_add(&kept, node, 0);
+        }
+        node = next;
+    }
+    if (kept.count != 0) {
+        count -= kept.count;
+        lw_rawlock_lock_(&d->smr_lock);
+        lw_batch_join(&d->smr_deferred, &kept);
+        lw_rawlock_unlock_(&d->smr_lock);
+    }
+    return count;
+}
+
+static void lw_smr_account(lw_record *self)
+{
+    uint64_t count = self->open.count, bytes = self->open.bytes;
+    unsigned i;
+    for (i = 0; i < self->closed_count; i++) {
+        count += self->closed[i].count;
+        bytes += self->closed[i].bytes;
+    }
+    lw_atomic_store_relaxed_u64(&self->pending, count);
+    lw_atomic_store_relaxed_u64(&self->pending_bytes, bytes);
+}
+
+/* What threads that are gone have left. `deferred`: also ask again those that said "not now". */
+static size_t lw_smr_collect_orphans(lw_domain *d, bool deferred)
+{
+    lw_smr_batch due = {NULL, NULL, 0, 0, 0};
+    size_t freed = 0;
+    lw_rawlock_lock_(&d->smr_lock);
+    if (d->smr_waiting.first == NULL && d->smr_orphans.first != NULL) {
+        lw_batch_join(&d->smr_waiting, &d->smr_orphans);
+        d->smr_waiting.stamp = lw_smr_begin(d);
+    }
+    if (d->smr_waiting.first != NULL && d->smr_waiting.stamp <= lw_smr_oldest(d)) {
+        due = lw_batch_take(&d->smr_waiting);
+    }
+    if (deferred) {
+        lw_batch_join(&due, &d->smr_deferred);
+    }
+    lw_rawlock_unlock_(&d->smr_lock);
+    if (due.first != NULL) {
+        freed = lw_smr_free(d, &due);
+    }
+    return freed;
+}
+
+/* Begins a grace period for what has gathered, and frees what is past its own. Outside of sections. */
+static size_t lw_smr_collect(lw_domain *d, lw_record *self, bool deferred)
+{
+    lw_smr_batch due = {NULL, NULL, 0, 0, 0};
+    size_t freed = 0;
+    unsigned i, kept = 0;
+    uint64_t oldest;
+    if (self->freeing) {
+        return 0;
+    }
+    self->freeing = true;
+    if (lw_smr_alone(d, self)) {
+        lw_batch_join(&due, &self->open);
+        for (i = 0; i < self->closed_count; i++) {
+            lw_batch_join(&due, &self->closed[i]);
+        }
+        self->closed_count = 0;
+    } else {
+        if (self->open.first != NULL) {
+            lw_smr_batch batch = lw_batch_take(&self->open);
+            batch.stamp = lw_smr_begin(d);
+            if (self->closed_count == LW_SMR_CLOSED) {
+                lw_batch_join(&self->closed[LW_SMR_CLOSED - 1], &batch);
+            } else {
+                self->closed[self->closed_count++] = batch;
+            }
+        }
+        if (self->closed_count != 0) {
+            oldest = lw_smr_oldest(d);
+            for (i = 0; i < self->closed_count; i++) {
+                if (self->closed[i].stamp <= oldest) {
+                    lw_batch_join(&due, &self->closed[i]);
+                } else {
+                    self->closed[kept++] = self->closed[i];
+                }
+            }
+            self->closed_count = kept;
+        }
+    }
+    if (due.first != NULL) {
+        freed = lw_smr_free(d, &due);
+    }
+    lw_smr_account(self);
+    freed += lw_smr_collect_orphans(d, deferred);
+    self->freeing = false;
+    return freed;
+}
+
+/* ---- thread exit and fork ---- */
+
+static void lw_smr_drain(lw_record *r)
+{
+    if (r->open.first != NULL || r->closed_count != 0) {
+        (void)lw_smr_collect(lw_domain_get(), r, false);
+    }
+}
+
+static bool lw_smr_close(lw_record *r)
+{
+    lw_domain *d = lw_domain_get();
+    unsigned i;
+    /* An exit in the middle of a section (pthread_exit) ends the section. */
+    r->head.smr_depth = 0;
+    lw_atomic_store_release_u64(&r->head.smr_epoch, 0);
+    lw_rawlock_lock_(&d->smr_lock);
+    lw_batch_join(&d->smr_orphans, &r->open);
+    for (i = 0; i < r->closed_count; i++) {
+        lw_batch_join(&d->smr_orphans, &r->closed[i]);
+    }
+    lw_rawlock_unlock_(&d->smr_lock);
+    r->closed_count = 0;
+    lw_smr_account(r);
+    return true;
+}
+
+static void lw_smr_forked(lw_record *r)
+{
+    /* Perhaps half-changed: abandoned. It is a few batches at most. */
+    (void)lw_batch_take(&r->open);
+    r->closed_count = 0;
+    r->freeing = false;
+    lw_smr_account(r);
+}
+
+static void lw_smr_before_fork(lw_domain *d)
+{
+    lw_rawlock_lock_(&d->smr_lock);
+}
+
+static void lw_smr_after_fork(lw_domain *d, bool child)
+{
+    if (child) {
+        lw_rawlock_init_(&d->smr_lock);
+        lw_atomic_store_relaxed_u64(&d->smr_anonymous, LW_TLS_SLOT_()->anonymous_depth != 0);
+    } else {
+        lw_rawlock_unlock_(&d->smr_lock);
+    }
+}
+
+static const lw_module_hooks lw_smr_hooks = {lw_smr_drain, lw_smr_close, lw_smr_forked,
+                                             lw_smr_before_fork, lw_smr_after_fork};
+
+/* ---- sections ---- */
+
+LW_COLD void lw_smr_enter_slow_(void)
+{
+    lw_domain *d = lw_domain_get();
+    lw_tls_slot *slot = LW_TLS_SLOT_();
+    if (slot->anonymous_depth == 0 && lw_thread_self() != NULL) {
+        lw_smr_enter();
+        return;
+    }
+    /* No record to be had: a count that all such threads share. Slow, and it holds up every grace period. */
+    if (slot->anonymous_depth++ == 0) {
+        (void)lw_atomic_add_acq_rel_u64(&d->smr_anonymous, 1);
+        /* As the dear half, it serves the lone reclaimer as well, whose half is the cheap one. */
+        lw_smr_fence_heavy(d);
+    }
+}
+
+LW_COLD void lw_smr_exit_slow_(void)
+{
+    lw_tls_slot *slot = LW_TLS_SLOT_();
+    if (slot->anonymous_depth == 0) {
+        lw_fatal_("lw_smr_exit", "no section is open on this thread");
+    }
+    if (--slot->anonymous_depth == 0) {
+        /* (7) release: as (6). */
+        (void)lw_atomic_sub_acq_rel_u64(&lw_domain_get()->smr_anonymous, 1);
+    }
+}
+
+bool lw_smr_in_section(void)
+{
+    const lw_tls_slot *slot = LW_TLS_SLOT_();
+    return slot->anonymous_depth != 0 || (slot->self != NULL && slot->self->smr_depth != 0);
+}
+
+/* ---- retiring ---- */
+
+void lw_smr_retire_node(lw_smr_node *node, lw_smr_free_fn free_fn, size_t bytes)
+{
+    lw_domain *d = lw_domain_get();
+    lw_thread *self = lw_thread_self();
+    lw_record *r;
+    lw_module_use_(d, LW_MODULE_SMR, &lw_smr_hooks);
+    node->free_fn = free_fn;
+    if (LW_UNLIKELY(self == NULL)) {
+        bool full;
+        lw_rawlock_lock_(&d->smr_lock);
+        lw_batch_add(&d->smr_orphans, node, bytes);
+        full = d->smr_orphans.count >= LW_SMR_BATCH || d->smr_orphans.bytes >= LW_SMR_BATCH_BYTES;
+        lw_rawlock_unlock_(&d->smr_lock);
+        if (full && !lw_smr_in_section()) {
+            (void)lw_smr_collect_orphans(d, false);
+        }
+        return;
+    }
+    r = lw_record_of(self);
+    lw_batch_add(&r->open, node, bytes);
+    if (self->smr_depth == 0 && !r->freeing &&
+        (r->open.count >= LW_SMR_BATCH || r->open.bytes >= LW_SMR_BATCH_BYTES ||
+         lw_smr_alone(d, r))) {
+        (void)lw_smr_collect(d, r, false);
+        return;
+    }
+    lw_atomic_store_relaxed_u64(&r->pending,
+                                lw_atomic_load_relaxed_u64(&r->pending) + 1);
+    lw_atomic_store_relaxed_u64(&r->pending_bytes,
+                                lw_atomic_load_relaxed_u64(&r->pending_bytes) + bytes);
+}
+
+typedef struct lw_smr_note {
+    lw_smr_node node; /* first */
+    void *ptr;
+    void (*free_fn)(void *ptr);
+} lw_smr_note;
+
+static bool lw_smr_free_note(lw_smr_node *node)
+{
+    lw_smr_note *note = (lw_smr_note *)(void *)node;
+    void *ptr = note->ptr;
+    void (*free_fn)(void *) = note->free_fn;
+    lw_free(note);
+    free_fn(ptr);
+    return true;
+}
+
+lw_status lw_smr_retire_sized(void *ptr, size_t bytes, void (*free_fn)(void *ptr))
+{
+    lw_smr_note *note = (lw_smr_note *)lw_alloc(sizeof *note);
+    if (LW_UNLIKELY(note == NULL)) {
+        if (lw_smr_synchronize() != LW_OK) {
+            return LW_NOMEM;
+        }
+        free_fn(ptr);
+        return LW_OK;
+    }
+    note->ptr = ptr;
+    note->free_fn = free_fn;
+    lw_smr_retire_node(&note->node, lw_smr_free_note, bytes + sizeof *note);
+    return LW_OK;
+}
+
+lw_status lw_smr_retire(void *ptr, void (*free_fn)(void *ptr))
+{
+    return lw_smr_retire_sized(ptr, 0, free_fn);
+}
+
+/* ---- waiting ---- */
+
+static void lw_smr_pause(unsigned *round)
+{
+    if (*round < LW_SMR_YIELDS) {
+        lw_yield_();
+    } else {
+        int64_t ns = LW_SMR_SLEEP_MIN_NS << (*round - LW_SMR_YIELDS > 6 ? 6 : *round - LW_SMR_YIELDS);
+        void *host = lw_block_begin();
+        lw_sleep_(ns > LW_SMR_SLEEP_MAX_NS ? LW_SMR_SLEEP_MAX_NS : ns);
+        if (host != NULL) {
+            lw_block_end(host);
+        }
+    }
+    ++*round;
+}
+
+/* Whether waiting for a grace period would be waiting for this thread. */
+static bool lw_smr_would_deadlock(void)
+{
+    lw_thread *self = LW_TLS_SLOT_()->self;
+    return lw_smr_in_section() || (self != NULL && lw_record_of(self)->freeing);
+}
+
+size_t lw_smr_poll(void)
+{
+    lw_thread *self = lw_thread_self();
+    if (lw_smr_in_section()) {
+        return 0;
+    }
+    return self != NULL ? lw_smr_collect(lw_domain_get(), lw_record_of(self), true)
+                        : lw_smr_collect_orphans(lw_domain_get(), true);
+}
+
+static bool lw_smr_orphans_left(lw_domain *d)
+{
+    bool left;
+    lw_rawlock_lock_(&d->smr_lock);
+    left = d->smr_orphans.first != NULL || d->smr_waiting.first != NULL;
+    lw_rawlock_unlock_(&d->smr_lock);
+    return left;
+}
+
+lw_status lw_smr_flush(void)
+{
+    lw_domain *d = lw_domain_get();
+    unsigned round = 0;
+    if (lw_smr_would_deadlock()) {
+        return LW_BUSY;
+    }
+    for (;;) {
+        lw_thread *self = lw_thread_self();
+        const lw_record *r = self != NULL ? lw_record_of(self) : NULL;
+        (void)lw_smr_poll();
+        if ((r == NULL || (r->open.first == NULL && r->closed_count == 0)) &&
+            !lw_smr_orphans_left(d)) {
+            return LW_OK;
+        }
+        lw_smr_pause(&round);
+    }
+}
+
+lw_status lw_smr_synchronize(void)
+{
+    uint64_t grace;
+    unsigned round = 0;
+    if (lw_smr_in_section()) {
+        return LW_BUSY;
+    }
+    grace = lw_smr_grace_start();
+    while (!lw_smr_grace_passed(grace)) {
+        lw_smr_pause(&round);
+    }
+    return LW_OK;
+}
+
+uint64_t lw_smr_grace_start(void)
+{
+    return lw_smr_begin(lw_domain_get());
+}
+
+bool lw_smr_grace_passed(uint64_t grace)
+{
+    return grace <= lw_smr_oldest(lw_domain_get());
+}
+
+lw_smr_stats lw_smr_get_stats(void)
+{
+    lw_domain *d = lw_domain_get();
+    const lw_record *r = (const lw_record *)lw_atomic_load_acquire_ptr(&d->records);
+    lw_smr_stats stats;
+    lw_rawlock_lock_(&d->smr_lock);
+    stats.pending = d->smr_orphans.count + d->smr_waiting.count + d->smr_deferred.count;
+    stats.pending_bytes = d->smr_orphans.bytes + d->smr_waiting.bytes + d->smr_deferred.bytes;
+    lw_rawlock_unlock_(&d->smr_lock);
+    for (; r != NULL; r = r->next) {
+        stats.pending += (size_t)lw_atomic_load_relaxed_u64(&r->pending);
+        stats.pending_bytes += (size_t)lw_atomic_load_relaxed_u64(&r->pending_bytes);
+    }
+    stats.epoch = lw_atomic_load_relaxed_u64(&d->smr_clock);
+    return stats;
+}

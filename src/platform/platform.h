@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the library asks of an operating system: this and nothing else. A new system is one new file.
+ *
+ *   lw_parker         one sleeping thread: prepare, wait, wake. A wake is never lost; it may be given
+ *                     before the wait. Wake may touch the memory of the parker's address after the waiter has
+ *                     gone on, but does not read or write it.
+ *   lw_rawlock        a lock for a few dozen instructions: blocks without hooks, knows nothing of hosts.
+ *                     All-zero is unlocked.
+ *   membarrier        every running thread of the process executes a full fence.
+ *   key               one value per thread, with a destructor at its exit.
+ *
+ * The file is chosen by CMake (LATCHWORK_PLATFORM) or, in a vendored copy, by the macros below. */
+#ifndef LATCHWORK_PLATFORM_H
+#define LATCHWORK_PLATFORM_H
+
+#include <latchwork/atomic.h>
+#include <latchwork/status.h>
+
+#if defined(LW_PLATFORM_MODEL)
+#include "platform_model.h" /* the model checker's, found on its include path */
+#else
+
+#if !defined(LW_PLATFORM_FUTEX) && !defined(LW_PLATFORM_POSIX)
+#if defined(__linux__)
+#define LW_PLATFORM_FUTEX
+#else
+#define LW_PLATFORM_POSIX
+#endif
+#endif
+
+#include <pthread.h>
+
+LW_EXTERN_C_BEGIN
+
+typedef struct lw_parker {
+    lw_atomic_u32 state; /* 1: asleep or about to be; 0: woken */
+#if defined(LW_PLATFORM_POSIX)
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+#endif
+} lw_parker;
+
+typedef struct lw_rawlock {
+#if defined(LW_PLATFORM_POSIX)
+    pthread_mutex_t mutex;
+#else
+    lw_atomic_u32 word; /* 0 free, 1 held, 2 held and waited for */
+#endif
+} lw_rawlock;
+
+typedef pthread_key_t lw_key;
+
+LW_EXTERN_C_END
+#endif
+
+LW_EXTERN_C_BEGIN
+
+/* Makes the parker ready for one wait and wake. Never fails. */
+LW_API void lw_parker_prepare_(lw_parker *parker);
+/* LW_OK once woken; LW_TIMEOUT when lw_now_() has passed deadline_ns (negative: none); LW_INTERRUPTED when
+ * a signal handler ran and `interruptible`. After the latter two it may be waited for again. */
+LW_API lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interruptible);
+LW_API void lw_parker_wake_(lw_parker *parker);
+/* After a wait that returned LW_OK, or when no wake can come any more. */
+LW_API void lw_parker_finish_(lw_parker *parker);
+
+LW_API void lw_rawlock_init_(lw_rawlock *lock);
+LW_API void lw_rawlock_lock_(lw_rawlock *lock);
+LW_API void lw_rawlock_unlock_(lw_rawlock *lock);
+
+/* Nanoseconds of a clock that only goes forward. */
+LW_API int64_t lw_now_(void);
+LW_API void lw_yield_(void);
+LW_API void lw_sleep_(int64_t ns);
+LW_API unsigned lw_processors_(void);
+LW_API uint64_t lw_random_(void);
+
+/* Whether the dear half of the asymmetric fence exists here; registers the process for it. LW_NO_MEMBARRIER
+ * in the environment says no. To be asked again in a forked child. */
+LW_API bool lw_membarrier_init_(void);
+LW_API void lw_membarrier_(void);
+
+LW_API bool lw_key_create_(lw_key *key, void (*at_exit)(void *value));
+LW_API bool lw_key_set_(lw_key key, void *value);
+LW_API void *lw_key_get_(lw_key key);
+
+LW_API void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void));
+
+/* Misuse that cannot be reported in any other way: prints one line and aborts. */
+LW_API LW_NORETURN void lw_fatal_(const char *function, const char *message);
+
+LW_EXTERN_C_END
+
+#endif /* LATCHWORK_PLATFORM_H */

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What every Unix has: clock, processors, keys, fork handlers. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t lw_now_(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void lw_yield_(void)
+{
+    sched_yield();
+}
+
+void lw_sleep_(int64_t ns)
+{
+    struct timespec wait;
+    wait.tv_sec = (time_t)(ns / 1000000000);
+    wait.tv_nsec = (long)(ns % 1000000000);
+    nanosleep(&wait, NULL);
+}
+
+unsigned lw_processors_(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : (unsigned)n;
+}
+
+uint64_t lw_random_(void)
+{
+    uint64_t value = 0;
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    ssize_t got = 0;
+    if (fd >= 0) {
+        got = read(fd, &value, sizeof value);
+        close(fd);
+    }
+    if (got != (ssize_t)sizeof value) {
+        /* No device (a bare chroot): the clock and an address differ from run to run at least. */
+        value = (uint64_t)lw_now_() * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)(uintptr_t)&value;
+    }
+    return value;
+}
+
+bool lw_key_create_(lw_key *key, void (*at_exit)(void *value))
+{
+    return pthread_key_create(key, at_exit) == 0;
+}
+
+bool lw_key_set_(lw_key key, void *value)
+{
+    return pthread_setspecific(key, value) == 0;
+}
+
+void *lw_key_get_(lw_key key)
+{
+    return pthread_getspecific(key);
+}
+
+void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+    /* Fails only for want of memory, at the library's first use; a child that forks after that without
+     * the handlers behaves as one that forked inside of a critical section of another thread. */
+    (void)pthread_atfork(before, parent, child);
+}
+
+void lw_fatal_(const char *function, const char *message)
+{
+    fprintf(stderr, "latchwork: %s: %s\n", function, message);
+    fflush(stderr);
+    abort();
+}
