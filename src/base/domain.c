@@ -17,10 +17,9 @@ __asm__(".pushsection .bss.lw_domain_anchor_, \"aw\", %nobits\n"
         "lw_domain_anchor_:\n"
         ".zero 8\n"
         ".popsection\n");
-#ifdef __cplusplus
-extern "C"
-#endif
-    __attribute__((visibility("default"))) extern lw_atomic_ptr lw_domain_anchor_;
+LW_EXTERN_C_BEGIN
+extern lw_atomic_ptr lw_domain_anchor_ __attribute__((visibility("default")));
+LW_EXTERN_C_END
 #else
 static lw_atomic_ptr lw_domain_anchor_;
 #endif
@@ -42,9 +41,6 @@ static void lw_release(void *ctx, void *ptr)
     (void)ctx;
     free(ptr);
 }
-
-extern void lw_thread_exit_(void *record);
-extern void lw_thread_fork_init_(void);
 
 static void lw_domain_make(lw_domain *d)
 {

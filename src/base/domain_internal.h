@@ -106,12 +106,17 @@ struct lw_domain {
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_u64 smr_clock;
     lw_atomic_u64 smr_anonymous; /* sections open without a record */
     LW_ALIGNED(LW_CACHE_LINE) lw_rawlock smr_lock; /* the three lists below */
+    lw_atomic_u32 smr_left;    /* a hint, read without the lock: the first two are not both empty */
     lw_smr_batch smr_orphans;  /* of threads that have exited, or that have no record */
     lw_smr_batch smr_waiting;  /* orphans whose grace period has begun */
     lw_smr_batch smr_deferred; /* past their grace period; their free functions said "not now" */
 
     lw_park_queue park_queues[LW_PARK_QUEUES];
 };
+
+/* thread.c: the destructor of the key; the fork handlers. */
+LW_API void lw_thread_exit_(void *record);
+LW_API void lw_thread_fork_init_(void);
 
 /* Registers the hooks of a module with the domain: the first copy of the library to do so serves all. */
 LW_API void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks *hooks);

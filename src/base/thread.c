@@ -3,9 +3,6 @@
 
 LW_TLS lw_tls_slot lw_tls_slot_;
 
-void lw_thread_exit_(void *record);
-void lw_thread_fork_init_(void);
-
 static const lw_module_hooks *lw_module(lw_domain *d, int module)
 {
     return (const lw_module_hooks *)lw_atomic_load_relaxed_ptr(&d->modules[module]);

@@ -133,11 +133,21 @@ static void lw_smr_account(lw_record *self)
     lw_atomic_store_relaxed_u64(&self->pending_bytes, bytes);
 }
 
+/* Under the lock, after a change of the lists of orphans. */
+static void lw_smr_note_left(lw_domain *d)
+{
+    lw_atomic_store_relaxed_u32(&d->smr_left,
+                                d->smr_orphans.first != NULL || d->smr_waiting.first != NULL);
+}
+
 /* What threads that are gone have left. `deferred`: also ask again those that said "not now". */
 static size_t lw_smr_collect_orphans(lw_domain *d, bool deferred)
 {
     lw_smr_batch due = {NULL, NULL, 0, 0, 0};
     size_t freed = 0;
+    if (!deferred && lw_atomic_load_relaxed_u32(&d->smr_left) == 0) {
+        return 0;
+    }
     lw_rawlock_lock_(&d->smr_lock);
     if (d->smr_waiting.first == NULL && d->smr_orphans.first != NULL) {
         lw_batch_join(&d->smr_waiting, &d->smr_orphans);
@@ -149,6 +159,7 @@ static size_t lw_smr_collect_orphans(lw_domain *d, bool deferred)
     if (deferred) {
         lw_batch_join(&due, &d->smr_deferred);
     }
+    lw_smr_note_left(d);
     lw_rawlock_unlock_(&d->smr_lock);
     if (due.first != NULL) {
         freed = lw_smr_free(d, &due);
@@ -167,13 +178,17 @@ static size_t lw_smr_collect(lw_domain *d, lw_record *self, bool deferred)
         return 0;
     }
     self->freeing = true;
-    if (lw_smr_alone(d, self)) {
-        lw_batch_join(&due, &self->open);
+    while ((self->open.first != NULL || self->closed_count != 0) && lw_smr_alone(d, self)) {
         for (i = 0; i < self->closed_count; i++) {
             lw_batch_join(&due, &self->closed[i]);
         }
         self->closed_count = 0;
-    } else {
+        lw_batch_join(&due, &self->open);
+        /* Again: a free function may retire more. */
+        freed += lw_smr_free(d, &due);
+        (void)lw_batch_take(&due);
+    }
+    if (self->open.first != NULL || self->closed_count != 0) {
         if (self->open.first != NULL) {
             lw_smr_batch batch = lw_batch_take(&self->open);
             batch.stamp = lw_smr_begin(d);
@@ -196,7 +211,7 @@ static size_t lw_smr_collect(lw_domain *d, lw_record *self, bool deferred)
         }
     }
     if (due.first != NULL) {
-        freed = lw_smr_free(d, &due);
+        freed += lw_smr_free(d, &due);
     }
     lw_smr_account(self);
     freed += lw_smr_collect_orphans(d, deferred);
@@ -225,6 +240,7 @@ static bool lw_smr_close(lw_record *r)
     for (i = 0; i < r->closed_count; i++) {
         lw_batch_join(&d->smr_orphans, &r->closed[i]);
     }
+    lw_smr_note_left(d);
     lw_rawlock_unlock_(&d->smr_lock);
     r->closed_count = 0;
     lw_smr_account(r);
@@ -307,6 +323,7 @@ void lw_smr_retire_node(lw_smr_node *node, lw_smr_free_fn free_fn, size_t bytes)
         bool full;
         lw_rawlock_lock_(&d->smr_lock);
         lw_batch_add(&d->smr_orphans, node, bytes);
+        lw_smr_note_left(d);
         full = d->smr_orphans.count >= LW_SMR_BATCH || d->smr_orphans.bytes >= LW_SMR_BATCH_BYTES;
         lw_rawlock_unlock_(&d->smr_lock);
         if (full && !lw_smr_in_section()) {
