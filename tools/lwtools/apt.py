@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .common import ROOT, Progress, ToolError, cache_dir, last_line, run_logged, say
+from .common import ROOT, Progress, ToolError, cache_dir, reason, run_logged, say
 
 
 def package_lists() -> dict[str, dict[str, list[str]]]:
@@ -68,9 +68,7 @@ def ensure(purposes: Iterable[str]) -> None:
         return
     prefix = privilege()
     if prefix is None:
-        raise ToolError(
-            f"packages are missing; ask for: apt-get install {' '.join(wanted)}"
-        )
+        raise ToolError(f"packages are missing; ask for: apt-get install {' '.join(wanted)}")
     say(f"Installing with apt, system-wide: {' '.join(wanted)}")
     log = cache_dir() / "logs" / "apt.log"
     log.unlink(missing_ok=True)
@@ -87,8 +85,7 @@ def ensure(purposes: Iterable[str]) -> None:
         progress.tick(phase)
         if run_logged([*prefix, *environment, *command], log, progress) != 0 and phase != "update":
             progress.done("failed")
-            reason = last_line(log, containing=("E: ",))
-            raise ToolError(f"apt-get {phase} failed: {reason} (log: {log})")
+            raise ToolError(f"apt-get {phase} failed: {reason(log)} (log: {log})")
     progress.done(f"{len(wanted)} packages installed")
 
 
@@ -111,9 +108,7 @@ def _one_line_entries(text: str) -> Iterator[Source]:
         words = match["rest"].split()
         if len(words) < 2:
             continue
-        pairs = dict(
-            pair.split("=", 1) for pair in (match["options"] or "").split() if "=" in pair
-        )
+        pairs = dict(pair.split("=", 1) for pair in (match["options"] or "").split() if "=" in pair)
         yield Source(words[0], words[1], words[2:], pairs.get("signed-by", ""))
 
 
@@ -219,8 +214,7 @@ def fetch_source_tarball(
     ):
         progress.tick(phase)
         if run_logged(command, log, progress, cwd=folder) != 0:
-            reason = last_line(log, containing=("E: ", "Err:"))
-            raise ToolError(f"cannot download the source package {name} of {suite}: {reason}")
+            raise ToolError(f"cannot download the source package {name} of {suite}: {reason(log)}")
     tarballs = sorted(folder.glob(f"{name}_*.orig.tar.*"))
     tarballs = [file for file in tarballs if not file.name.endswith(".asc")]
     if not tarballs:

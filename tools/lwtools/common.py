@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -120,17 +121,25 @@ def run_logged(
             raise
 
 
-def last_line(log: Path, *, containing: Sequence[str] = ()) -> str:
-    """The line of a log that most likely says why: the last that has one of the words."""
+# Words of a line that says why something failed, and of those that only say that it did.
+TELLING = re.compile(r"rror[: ]|^E: |^Err:|FAILED|CMake Error|undefined reference|No such file")
+GENERIC = re.compile(
+    r"subprocess-exited-with-error|metadata-generation-failed|ERROR: Failed building wheel"
+    r"|-Werror|did not run successfully|failed-wheel-build"
+)
+
+
+def reason(log: Path) -> str:
+    """The line of a log that most likely says why: its first error, or else its end."""
     try:
         lines = log.read_text(errors="replace").splitlines()
     except OSError:
         return ""
     lines = [line.strip() for line in lines if line.strip() and not line.startswith("$ ")]
-    for line in reversed(lines):
-        if any(word in line for word in containing):
-            return line
-    return lines[-1] if lines else ""
+    for line in lines:
+        if TELLING.search(line) and not GENERIC.search(line):
+            return line[:300]
+    return lines[-1][:300] if lines else "it printed nothing"
 
 
 @contextlib.contextmanager

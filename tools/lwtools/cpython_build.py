@@ -16,7 +16,7 @@ from .common import (
     cache_dir,
     cores,
     file_lock,
-    last_line,
+    reason,
     run_logged,
     say,
 )
@@ -27,8 +27,6 @@ MINOR = "3.13"
 
 # Test modules and debug information would take the installed size from 53 MB to 300 MB.
 CONFIGURE = ["--disable-gil", "--disable-test-modules", "--with-ensurepip=install"]
-
-FAILURE_WORDS = ("E: ", "rror:", "rror ", "No such file", "not found")
 
 
 def prefix(*, tsan: bool) -> Path:
@@ -49,7 +47,7 @@ def install_with_uv() -> bool:
     if run_logged([uv, "python", "install", f"{MINOR}t"], log, progress, limit_s=600) == 0:
         progress.done("installed")
         return True
-    progress.done(f"refused ({last_line(log)}); building from source instead")
+    progress.done(f"refused ({reason(log)}); building from source instead")
     return False
 
 
@@ -106,7 +104,15 @@ def _build_in(work: Path, log: Path, progress: Progress, *, tsan: bool) -> None:
 
     environment = dict(os.environ)
     # A user's settings for another Python have no place in the build of this one.
-    for variable in ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    for variable in (
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONDONTWRITEBYTECODE",
+        "VIRTUAL_ENV",
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+    ):
         environment.pop(variable, None)
     options = [f"--prefix={prefix(tsan=tsan)}", *CONFIGURE]
     runner: list[str] = []
@@ -125,14 +131,17 @@ def _build_in(work: Path, log: Path, progress: Progress, *, tsan: bool) -> None:
     ):
         progress.tick(phase)
         if run_logged(command, log, progress, cwd=source, env=environment) != 0:
-            raise ToolError(f"{phase} failed: {last_line(log, containing=FAILURE_WORDS)}")
+            raise ToolError(f"{phase} failed: {reason(log)}")
 
     progress.tick("check")
     staged = staging / prefix(tsan=tsan).relative_to("/")
     check = "import ctypes, ssl, sqlite3, bz2, lzma, zlib, ensurepip, venv, pip"
     staged_program = staged / "bin" / program(tsan=tsan).name
-    if run_logged([*runner, staged_program, "-B", "-c", check], log, progress, env=environment) != 0:
-        raise ToolError(f"the build lacks a module: {last_line(log)}")
+    if (
+        run_logged([*runner, staged_program, "-B", "-c", check], log, progress, env=environment)
+        != 0
+    ):
+        raise ToolError(f"the build lacks a module: {reason(log)}")
     for file in staged.rglob("*.opt-[12].pyc"):
         file.unlink()
     if tsan:

@@ -27,7 +27,8 @@ v = sys.version_info
 print(json.dumps({
     "implementation": sys.implementation.name,
     "version": list(v[:3]),
-    "suffix": "" if v[3] == "final" else "%s%d" % ({"alpha": "a", "beta": "b"}.get(v[3], "rc"), v[4]),
+    "suffix": {"alpha": "a", "beta": "b", "candidate": "rc"}[v[3]] + str(v[4])
+    if v[3] != "final" else "",
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "executable": os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable),
     "headers": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),

@@ -24,7 +24,7 @@ from .common import (
     cache_dir,
     cores,
     file_lock,
-    last_line,
+    reason,
     report_errors,
     run_logged,
     say,
@@ -35,7 +35,15 @@ VENVS = BUILD / "venv"
 TOOLS_PYTHON = VENVS / "tools" / "bin" / "python"
 
 # What the package is built from, and what is built with it for the demo.
-PACKAGE_INPUTS = ["CMakeLists.txt", "pyproject.toml", "README.md", "cmake", "include", "src", "pyext"]
+PACKAGE_INPUTS = [
+    "CMakeLists.txt",
+    "pyproject.toml",
+    "README.md",
+    "cmake",
+    "include",
+    "src",
+    "pyext",
+]
 DEMO_EXAMPLE = "examples/wordindex"
 
 APT_PURPOSES = {
@@ -105,8 +113,7 @@ class Environment:
         environment |= {"CMAKE_BUILD_PARALLEL_LEVEL": str(cores()), **(env or {})}
         if run_logged(command, self.log, progress, cwd=ROOT, env=environment) != 0:
             progress.done("failed")
-            reason = last_line(self.log, containing=("rror:", "ERROR", "FAILED"))
-            raise ToolError(f"{failure}: {reason} (log: {self.log})")
+            raise ToolError(f"{failure}: {reason(self.log)} (log: {self.log})")
 
     def pip(self, *words: str | Path) -> list[str | Path]:
         return [
@@ -201,7 +208,9 @@ def demo_pair(found: list[Interpreter]) -> list[Interpreter]:
 def require_both_kinds(found: list[Interpreter]) -> None:
     for kind in (GIL, FREE_THREADED):
         if not any(one.chosen and one.kind == kind for one in found):
-            raise ToolError(f"no {kind} CPython 3.11 or later is here (tools/interpreters lists all)")
+            raise ToolError(
+                f"no {kind} CPython 3.11 or later is here (tools/interpreters lists all)"
+            )
     for one in found:
         if one.chosen and not one.headers:
             raise ToolError(f"{one.path} has no Python.h; install its development package")

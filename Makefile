@@ -1,0 +1,41 @@
+# The two commands are `make demo` and `make test`. The work is in tools/ and CMakePresets.json.
+PYTHON ?= python3
+TOOLS := build/venv/tools/bin/python
+STEPS ?=
+AREA ?=
+ARGS ?=
+
+.PHONY: help setup demo test verify bench soak lint clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: ## install all that any target needs, and say what and where
+	@$(PYTHON) tools/setup
+
+demo: ## index real files with real threads, on a GIL and a free-threaded CPython (ARGS="PATH --threads N")
+	@$(PYTHON) tools/setup --for demo
+	@$(PYTHON) tools/demo $(ARGS)
+
+test: ## every test in at most 8 minutes (STEPS="c-gcc ruff" for some)
+	@$(PYTHON) tools/setup --for test
+	@$(TOOLS) tools/run_tests test $(STEPS)
+
+verify: ## the deep part in at most 25 minutes: models, ThreadSanitizer, noise, fuzzing, planted bugs
+	@$(PYTHON) tools/setup --for verify
+	@$(TOOLS) tools/run_tests verify $(STEPS)
+
+bench: ## measure against the peers (AREA=locks for one area); writes build/bench/summary.json
+	@$(PYTHON) tools/setup --for bench
+	@$(TOOLS) bench/run.py $(if $(AREA),--area $(AREA))
+
+soak: ## stress in rounds, each with a new seed, until something fails or Ctrl-C
+	@$(PYTHON) tools/setup --for verify
+	@$(TOOLS) tools/run_tests soak
+
+lint: ## formatting, static checks and layers
+	@$(PYTHON) tools/setup --for test
+	@$(TOOLS) tools/run_tests test layers ruff clang-format clang-tidy
+
+clean: ## remove build/; the interpreters in the user's cache stay
+	rm -rf build

@@ -1,0 +1,112 @@
+"""Formatting and static checks: clang-format, clang-tidy, ruff. One check a file."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from .common import BUILD, ROOT, cores
+from .layers import Layers, c_files
+from .results import Outcome
+
+C_FOLDERS = ("include", "src", "pyext", "tests", "bench", "examples")
+WIDTH = 100
+
+
+def _run(command: Sequence[str | Path]) -> tuple[int, str]:
+    answer = subprocess.run(
+        [str(word) for word in command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return answer.returncode, answer.stdout
+
+
+def layers() -> tuple[Outcome, str]:
+    report = Layers(ROOT).check()
+    outcome = Outcome(passed=report.checked - len(report.problems))
+    for problem in report.problems:
+        outcome.fail(problem)
+    return outcome, "\n".join(report.problems)
+
+
+def _tracked(file: Path) -> bool:
+    return "build" not in file.relative_to(ROOT).parts
+
+
+def clang_format() -> tuple[Outcome, str]:
+    outcome = Outcome()
+    output = ""
+    for file in filter(_tracked, c_files(ROOT, C_FOLDERS)):
+        name = str(file.relative_to(ROOT))
+        status, text = _run(["clang-format", "--dry-run", "-Werror", file])
+        # clang-format leaves comments as they are, so their width is looked at here.
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            if len(line) > WIDTH:
+                status = 1
+                text += f"{name}:{number}: {len(line)} columns, more than {WIDTH}\n"
+        outcome.check(status == 0, f"{name}: {text.splitlines()[0] if text else 'badly formatted'}")
+        output += text
+    return outcome, output
+
+
+def _tidy_one(file: str, folder: Path) -> tuple[str, int, str]:
+    status, text = _run(["clang-tidy", "--quiet", "--warnings-as-errors=*", "-p", folder, file])
+    lines = [line for line in text.splitlines() if "warnings generated" not in line]
+    return file, status, "\n".join(lines)
+
+
+def clang_tidy(preset: str) -> tuple[Outcome, str]:
+    """Every source of the library and the binding that the preset's build compiles."""
+    outcome = Outcome()
+    folder = BUILD / preset
+    try:
+        database = json.loads((folder / "compile_commands.json").read_text())
+    except (OSError, ValueError) as error:
+        outcome.fail(f"no compilation database of preset {preset}: {error}")
+        return outcome, ""
+    wanted = sorted(
+        {
+            str(entry["file"])
+            for entry in database
+            if Path(entry["file"]).is_relative_to(ROOT / "src")
+            and Path(entry["file"]).name != "all.c"
+        }
+    )
+    output = ""
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+        for file, status, text in pool.map(lambda file: _tidy_one(file, folder), wanted):
+            name = str(Path(file).relative_to(ROOT))
+            errors = [line for line in text.splitlines() if ": error:" in line]
+            outcome.check(status == 0, errors[0] if errors else f"{name}: clang-tidy failed")
+            output += text
+    return outcome, output
+
+
+def ruff(program: Path) -> tuple[Outcome, str]:
+    _, files = _run([program, "check", "--show-files"])
+    listed = [line for line in files.splitlines() if line.strip()]
+    outcome = Outcome()
+    output = ""
+    bad: set[str] = set()
+    status, text = _run([program, "check", "--output-format", "concise"])
+    if status:
+        output += text
+        bad |= {line.split(":")[0] for line in text.splitlines() if ":" in line}
+    format_status, text = _run([program, "format", "--check"])
+    if format_status:
+        output += text
+        bad |= {line.split(": ", 1)[1] for line in text.splitlines() if line.startswith("Would")}
+    for file in listed:
+        name = str(Path(file).relative_to(ROOT))
+        outcome.check(name not in bad and file not in bad, f"{name}: ruff")
+    if (status or format_status) and not outcome.failed:
+        outcome.fail("ruff failed")
+    return outcome, output

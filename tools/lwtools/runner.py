@@ -1,0 +1,231 @@
+"""Runs the steps of a group, shows what each found, and closes with one line of counts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import interpreters, setup, steps
+from .common import BUILD, ROOT, ToolError, clock, report_errors, say
+from .interpreters import FREE_THREADED, GIL, Interpreter
+from .results import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+GROUPS = {"test": steps.test_steps, "verify": steps.verify_steps}
+SHOWN_FAILURES = 20
+SHOWN_LOG_LINES = 40
+
+
+@dataclass
+class Finished:
+    name: str
+    outcome: Outcome
+    seconds: float
+    log: Path
+
+
+def result_file(group: str) -> Path:
+    return BUILD / "results" / f"{group}.json"
+
+
+def run_step(step: steps.Step, found: list[Interpreter]) -> Finished:
+    context = steps.Context(step.name, step.limit_s, found)
+    start = time.monotonic()
+    try:
+        outcome = step.work(context)
+    except ToolError as error:
+        outcome = Outcome()
+        outcome.fail(str(error))
+    except Exception as error:  # an error of a step counts as its failure; the others still run
+        with context.log.open("a") as log:
+            traceback.print_exc(file=log)
+        outcome = Outcome()
+        outcome.fail(f"{type(error).__name__}: {error}")
+    if not outcome.passed and not outcome.failed:
+        outcome.fail("ran no check")
+    return Finished(step.name, outcome, time.monotonic() - start, context.log)
+
+
+def missing_kinds(found: list[Interpreter]) -> list[str]:
+    return [
+        kind
+        for kind in (GIL, FREE_THREADED)
+        if not any(one.chosen and one.kind == kind for one in found)
+    ]
+
+
+def show_failure(console: Console, one: Finished) -> None:
+    for failure in one.outcome.failures[:SHOWN_FAILURES]:
+        console.print(f"    {failure}", markup=False, highlight=False)
+    left = len(one.outcome.failures) - SHOWN_FAILURES
+    if left > 0:
+        console.print(f"    and {left} more", highlight=False)
+    try:
+        lines = one.log.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    console.print(f"    the end of {one.log.relative_to(ROOT)}:", highlight=False)
+    for line in lines[-SHOWN_LOG_LINES:]:
+        console.print(f"    | {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_table(console: Console, group: str, finished: list[Finished]) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"make {group}", title_justify="left")
+    for name, justify in (
+        ("step", "left"),
+        ("passed", "right"),
+        ("failed", "right"),
+        ("skipped", "right"),
+        ("time", "right"),
+        ("", "left"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for one in finished:
+        table.add_row(
+            one.name,
+            str(one.outcome.passed),
+            str(one.outcome.failed),
+            str(one.outcome.skips.total() or ""),
+            clock(one.seconds),
+            one.outcome.note,
+            style="red" if one.outcome.failed else None,
+        )
+    console.print(table)
+    for one in finished:
+        for reason, number in one.outcome.skips.items():
+            console.print(f"skipped in {one.name}: {number} x {reason}", markup=False)
+
+
+def run_group(group: str, only: list[str]) -> int:
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    found = interpreters.find()
+    todo = GROUPS[group](found)
+    if only:
+        unknown = set(only) - {step.name for step in todo}
+        if unknown:
+            raise ToolError(
+                f"no step {', '.join(sorted(unknown))} in {group}; "
+                f"there are: {' '.join(step.name for step in todo)}"
+            )
+        todo = [step for step in todo if step.name in only]
+    result_file(group).unlink(missing_ok=True)
+    say(interpreters.table(found))
+    start = time.monotonic()
+    finished: list[Finished] = []
+    for number, step in enumerate(todo, 1):
+        title = f"[{number}/{len(todo)}] {step.name}"
+        if sys.stdout.isatty():
+            with console.status(f"{title} (limit {clock(step.limit_s)})"):
+                one = run_step(step, found)
+        else:
+            say(f"{title} ...")
+            one = run_step(step, found)
+        outcome = one.outcome
+        verdict = "FAILED" if outcome.failed else "ok"
+        counts = f"{outcome.passed} passed, {outcome.failed} failed in {clock(one.seconds)}"
+        console.print(
+            f"{title}: {verdict}, {counts}{f' ({outcome.note})' if outcome.note else ''}",
+            markup=False,
+            highlight=False,
+            style="red" if outcome.failed else None,
+        )
+        if outcome.failed:
+            show_failure(console, one)
+        finished.append(one)
+
+    show_table(console, group, finished)
+    missing = missing_kinds(found)
+    ran = [f"{one.version} {one.kind}" for one in found if one.chosen]
+    say(f"Interpreters that ran: {', '.join(ran) or 'none'}")
+    unused = [f"{one.version} {one.kind}" for one in found if not one.chosen and not one.tsan]
+    if unused:
+        say(f"Found, but older or without headers: {', '.join(unused)}")
+    for kind in missing:
+        say(f"Not here: any {kind} CPython; that is a failure")
+    passed = sum(one.outcome.passed for one in finished)
+    failed = sum(one.outcome.failed for one in finished) + len(missing)
+    seconds = time.monotonic() - start
+    result_file(group).parent.mkdir(parents=True, exist_ok=True)
+    result_file(group).write_text(
+        json.dumps(
+            {
+                "group": group,
+                "passed": passed,
+                "failed": failed,
+                "seconds": round(seconds, 1),
+                "interpreters": [asdict(one) for one in found],
+                "steps": [
+                    {
+                        "name": one.name,
+                        "seconds": round(one.seconds, 1),
+                        "passed": one.outcome.passed,
+                        "failed": one.outcome.failed,
+                        "skipped": dict(one.outcome.skips),
+                        "failures": one.outcome.failures,
+                        "note": one.outcome.note,
+                    }
+                    for one in finished
+                ],
+            },
+            indent=2,
+        )
+        + "\n"
+    )
+    say(f"make {group} took {clock(seconds)}")
+    say(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+def sum_groups(groups: list[str]) -> int:
+    """The closing line over several groups; one that left no result is a failure."""
+    passed = failed = 0
+    for group in groups:
+        try:
+            result = json.loads(result_file(group).read_text())
+        except (OSError, ValueError):
+            say(f"make {group}: no result")
+            failed += 1
+            continue
+        say(f"make {group}: {result['passed']} passed, {result['failed']} failed")
+        passed += result["passed"]
+        failed += result["failed"]
+    say(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="tools/run_tests",
+        description="Run the steps of a group, or some of them. Needs tools/setup to have run.",
+    )
+    parser.add_argument("group", choices=[*GROUPS, "sum"])
+    parser.add_argument(
+        "names", nargs="*", help="steps of the group (default: all); for sum, the groups"
+    )
+    parser.add_argument("--list", action="store_true", help="name the steps of the group")
+    arguments = parser.parse_args()
+
+    def work() -> int:
+        if arguments.group == "sum":
+            return sum_groups(arguments.names)
+        if arguments.list:
+            for step in GROUPS[arguments.group](interpreters.find()):
+                say(f"{step.name} (at most {clock(step.limit_s)})")
+            return 0
+        if not setup.TOOLS_PYTHON.exists():
+            raise ToolError("the tools' environment is not there; run `make setup` first")
+        return run_group(arguments.group, arguments.names)
+
+    return report_errors(work)

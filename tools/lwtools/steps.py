@@ -1,0 +1,295 @@
+"""The table of steps: what `make test` and `make verify` are made of."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cpython_build, lint, setup
+from .common import BUILD, ROOT, ToolError, cores, reason, run_logged
+from .interpreters import Interpreter
+from .results import Outcome, read_junit
+
+# Labels of CTest. Tests of the first kind do not mind a busy machine.
+PARALLEL_LABELS = ("unit", "headers")
+SERIAL_LABELS = ("stress", "linearizability")
+FUZZ_LABEL = "fuzz"
+
+
+class Context:
+    """What a step may use: its log, its time, and the interpreters of this machine."""
+
+    def __init__(self, name: str, limit_s: float, interpreters: list[Interpreter]) -> None:
+        self.name = name
+        self.interpreters = interpreters
+        self.log = BUILD / "logs" / f"{name}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.write_bytes(b"")
+        self.deadline = time.monotonic() + limit_s
+
+    def report_file(self, part: str = "") -> Path:
+        file = BUILD / "results" / f"{self.name}{part}.xml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+        return file
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+    ) -> int:
+        environment = dict(os.environ)
+        for variable in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MFLAGS"):
+            environment.pop(variable, None)
+        environment.update(env or {})
+        left = max(self.deadline - time.monotonic(), 1.0)
+        status = run_logged(command, self.log, cwd=cwd, env=environment, limit_s=left)
+        if status is None:
+            raise ToolError(f"ran past its time limit in: {' '.join(map(str, command))[:120]}")
+        return status
+
+    def run_for_report(
+        self, command: Sequence[str | Path], report: Path, env: Mapping[str, str] | None = None
+    ) -> Outcome:
+        """Run something that writes a JUnit file; its exit status has to agree with the file."""
+        status = self.run(command, env)
+        outcome = read_junit(report)
+        if status != 0 and not outcome.failed:
+            outcome.fail(f"exit status {status}: {reason(self.log)}")
+        return outcome
+
+
+def _ctest(context: Context, preset: str, labels: Sequence[str], jobs: int, part: str) -> Outcome:
+    report = context.report_file(f"-{part}")
+    command = ["ctest", "--preset", preset, "-L", f"^({'|'.join(labels)})$", "-j", str(jobs)]
+    return context.run_for_report([*command, "--output-junit", report], report)
+
+
+def _build(context: Context, preset: str) -> None:
+    for command in (
+        ["cmake", "--preset", preset],
+        ["cmake", "--build", "--preset", preset, "--parallel", str(cores())],
+    ):
+        if context.run(command) != 0:
+            raise ToolError(f"{' '.join(command[:3])}: {reason(context.log)}")
+
+
+def _labels(preset: str) -> Counter[str]:
+    """How many tests a preset has under each label; "" for tests that have none we know."""
+    answer = subprocess.run(
+        ["ctest", "--preset", preset, "--show-only=json-v1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # CTest may say a line or two before the document.
+    text = answer.stdout[answer.stdout.find("{") :]
+    counts: Counter[str] = Counter()
+    for test in json.loads(text)["tests"] if text else []:
+        labels: list[str] = []
+        for entry in test.get("properties", []):
+            if entry["name"] == "LABELS":
+                labels = entry["value"]
+        known = [
+            label for label in labels if label in (*PARALLEL_LABELS, *SERIAL_LABELS, FUZZ_LABEL)
+        ]
+        counts[known[0] if known else ""] += 1
+    return counts
+
+
+def c_tests(preset: str, labels: Sequence[str]) -> Callable[[Context], Outcome]:
+    """Build a preset, and run its tests that have one of the labels; each has to have some."""
+
+    def step(context: Context) -> Outcome:
+        _build(context, preset)
+        counts = _labels(preset)
+        outcome = Outcome()
+        if counts[""]:
+            outcome.fail(f"{counts['']} tests have none of the labels that the steps run")
+        for label in labels:
+            if not counts[label]:
+                outcome.fail(f"no test has the label {label}")
+        for part, kind, jobs in (
+            ("parallel", (*PARALLEL_LABELS, FUZZ_LABEL), cores()),
+            ("serial", SERIAL_LABELS, 1),
+        ):
+            wanted = [label for label in labels if label in kind and counts[label]]
+            if wanted:
+                outcome.add(_ctest(context, preset, wanted, jobs, part))
+        outcome.note = ", ".join(f"{label} {counts[label]}" for label in labels)
+        return outcome
+
+    return step
+
+
+def lint_step(work: Callable[[], tuple[Outcome, str]]) -> Callable[[Context], Outcome]:
+    def step(context: Context) -> Outcome:
+        outcome, output = work()
+        context.log.write_text(output)
+        return outcome
+
+    return step
+
+
+def _pytest(
+    context: Context, python: Path, folder: str, env: Mapping[str, str], prefix: Sequence[str] = ()
+) -> Outcome:
+    if not (ROOT / folder).is_dir():
+        raise ToolError(f"{folder} does not exist")
+    report = context.report_file()
+    command = [*prefix, python, "-X", "faulthandler", "-m", "pytest", folder, "-q"]
+    # Each interpreter has a cache folder of its own, or two runs would share one.
+    cache = ["-o", f"cache_dir={BUILD / 'pytest' / context.name}", f"--junitxml={report}"]
+    return context.run_for_report([*command, *cache], report, env)
+
+
+def python_tests(one: Interpreter, folder: str) -> Callable[[Context], Outcome]:
+    def step(context: Context) -> Outcome:
+        environment = setup.environment_of(one)
+        outcome = _pytest(context, environment.python, folder, {})
+        outcome.note = f"{one.version} {one.kind}"
+        return outcome
+
+    return step
+
+
+def tsan_python_tests(one: Interpreter) -> Callable[[Context], Outcome]:
+    """The binding's tests under a ThreadSanitizer interpreter; any report fails the run."""
+
+    def step(context: Context) -> Outcome:
+        environment = setup.environment_of(one)
+        suppressions = BUILD / "results" / "tsan-suppressions.txt"
+        suppressions.parent.mkdir(parents=True, exist_ok=True)
+        own = ROOT / "tools" / "tsan-suppressions.txt"
+        suppressions.write_text(cpython_build.suppressions().read_text() + own.read_text())
+        reports = BUILD / "results" / "tsan-report"
+        for old in reports.parent.glob(f"{reports.name}.*"):
+            old.unlink()
+        options = f"suppressions={suppressions}:log_path={reports}:history_size=4:exitcode=66"
+        outcome = _pytest(
+            context,
+            environment.python,
+            "tests/python",
+            {"TSAN_OPTIONS": options, "LATCHWORK_SLOW_BUILD": "1"},
+            cpython_build.fixed_addresses(),
+        )
+        outcome.note = f"{one.version} {one.kind}, ThreadSanitizer"
+        for file in sorted(reports.parent.glob(f"{reports.name}.*")):
+            for line in file.read_text(errors="replace").splitlines():
+                if line.startswith("SUMMARY: "):
+                    outcome.fail(line)
+        return outcome
+
+    return step
+
+
+def pip_alone(one: Interpreter) -> Callable[[Context], Outcome]:
+    """What a user does: an empty environment, `pip install .`, import; no help of ours."""
+
+    def step(context: Context) -> Outcome:
+        folder = BUILD / "pip-alone" / one.tag
+        shutil.rmtree(folder, ignore_errors=True)
+        python = folder / "venv" / "bin" / "python"
+        copy = folder / "source"
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, copy / name)
+        use = (
+            "import latchwork, os, sys; d = latchwork.ConcurrentDict(a=1); d['b'] = 2; "
+            "assert dict(d) == {'a': 1, 'b': 2}; assert os.path.isdir(latchwork.get_include()); "
+            "assert all(map(os.path.isfile, latchwork.get_sources())); "
+            "assert 'source' not in latchwork.__file__"
+        )
+        outcome = Outcome(note=f"{one.version} {one.kind}")
+        for what, command in (
+            ("create an environment", [one.path, "-m", "venv", folder / "venv"]),
+            ("pip install .", [python, "-m", "pip", "install", "--no-cache-dir", copy]),
+            ("import and use", [python, "-c", use]),
+        ):
+            status = context.run(command, cwd=folder)
+            outcome.check(status == 0, f"{what}: {reason(context.log)}")
+            if status != 0:
+                break
+        return outcome
+
+    return step
+
+
+def own_runner(program: str) -> Callable[[Context], Outcome]:
+    """A runner of this project that writes a JUnit file."""
+
+    def step(context: Context) -> Outcome:
+        if not (ROOT / program).is_file():
+            raise ToolError(f"{program} does not exist")
+        report = context.report_file()
+        return context.run_for_report(
+            [setup.TOOLS_PYTHON, ROOT / program, "--junit", report], report
+        )
+
+    return step
+
+
+def tool_tests(context: Context) -> Outcome:
+    return _pytest(context, setup.TOOLS_PYTHON, "tools/tests", {})
+
+
+@dataclass
+class Step:
+    name: str
+    limit_s: float
+    work: Callable[[Context], Outcome]
+
+
+def test_steps(found: list[Interpreter]) -> list[Step]:
+    chosen = [one for one in found if one.chosen]
+    pair = setup.demo_pair(found)
+    ruff = setup.TOOLS_PYTHON.parent / "ruff"
+    every = ("unit", "headers", "stress", "linearizability")
+    return [
+        Step("layers", 30, lint_step(lint.layers)),
+        Step("ruff", 60, lint_step(lambda: lint.ruff(ruff))),
+        Step("clang-format", 60, lint_step(lint.clang_format)),
+        Step("tools", 120, tool_tests),
+        Step("c-gcc", 300, c_tests("dev", every)),
+        Step("clang-tidy", 240, lint_step(lambda: lint.clang_tidy("dev"))),
+        Step("c-clang", 240, c_tests("clang", ("unit", "headers"))),
+        Step("c-posix", 240, c_tests("posix", ("unit", "stress"))),
+        Step("c-asan", 300, c_tests("asan", ("unit", "stress"))),
+        *[Step(f"python-{one.tag}", 240, python_tests(one, "tests/python")) for one in chosen],
+        *[Step(f"examples-{one.tag}", 240, python_tests(one, "tests/examples")) for one in pair],
+        *[Step(f"docs-{one.tag}", 120, python_tests(one, "tests/docs")) for one in pair],
+        *[Step(f"pip-alone-{one.tag}", 240, pip_alone(one)) for one in pair[-1:]],
+    ]
+
+
+def verify_steps(found: list[Interpreter]) -> list[Step]:
+    tsan = [one for one in found if one.tsan]
+    if not tsan:
+        raise ToolError("no ThreadSanitizer CPython (tools/interpreters --ensure --tsan makes one)")
+    concurrent = ("stress", "linearizability")
+    return [
+        Step("models", 420, own_runner("tests/model/run.py")),
+        Step("plants", 420, own_runner("tests/plants/run.py")),
+        Step("c-tsan", 360, c_tests("tsan", ("unit", "stress"))),
+        Step("c-noise", 300, c_tests("noise", concurrent)),
+        Step("c-release", 300, c_tests("release", ("unit", *concurrent))),
+        Step("fuzz", 300, c_tests("fuzz", (FUZZ_LABEL,))),
+        Step(f"python-{tsan[-1].tag}", 480, tsan_python_tests(tsan[-1])),
+    ]
