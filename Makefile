@@ -5,7 +5,7 @@ STEPS ?=
 AREA ?=
 ARGS ?=
 
-.PHONY: help setup demo test verify bench soak lint clean
+.PHONY: help setup demo test verify bench soak lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -36,6 +36,10 @@ soak: ## stress in rounds, each with a new seed, until something fails or Ctrl-C
 lint: ## formatting, static checks and layers
 	@$(PYTHON) tools/setup --for test
 	@$(TOOLS) tools/run_tests test layers ruff clang-format clang-tidy
+
+format: ## rewrite C and Python in the project's format
+	@git ls-files -z '*.c' '*.h' '*.cc' | xargs -0 clang-format -i
+	@build/venv/tools/bin/ruff check --fix --quiet; build/venv/tools/bin/ruff format --quiet
 
 clean: ## remove build/; the interpreters in the user's cache stay
 	rm -rf build

@@ -20,6 +20,10 @@ from .common import ToolError, cache_dir, report_errors, say
 MINIMUM = (3, 11)
 GIL = "GIL"
 FREE_THREADED = "free-threaded"
+SUPPORTED = [
+    *[(f"3.{minor}", GIL) for minor in range(11, 16)],
+    *[(f"3.{minor}", FREE_THREADED) for minor in range(13, 16)],
+]
 
 PROBE = """
 import json, os, sys, sysconfig
@@ -53,6 +57,10 @@ class Interpreter:
         """Short and unique among the chosen ones: 3.12, 3.13t."""
         suffix = "t" if self.kind == FREE_THREADED else ""
         return self.minor + suffix + ("-tsan" if self.tsan else "")
+
+    @property
+    def name(self) -> str:
+        return f"{self.version} {self.kind}{', ThreadSanitizer' if self.tsan else ''}"
 
     @property
     def order(self) -> tuple[object, ...]:

@@ -147,11 +147,16 @@ def run_group(group: str, only: list[str]) -> int:
 
     show_table(console, group, finished)
     missing = missing_kinds(found)
-    ran = [f"{one.version} {one.kind}" for one in found if one.chosen]
-    say(f"Interpreters that ran: {', '.join(ran) or 'none'}")
-    unused = [f"{one.version} {one.kind}" for one in found if not one.chosen and not one.tsan]
+    ran = {one.path: one for step in todo if (one := step.interpreter)}
+    say(f"Interpreters that ran: {', '.join(one.name for one in ran.values()) or 'none'}")
+    unused = [one.name for one in found if one.path not in ran]
     if unused:
-        say(f"Found, but older or without headers: {', '.join(unused)}")
+        say(f"Found, but not used here: {', '.join(unused)}")
+    here = {(one.minor, one.kind) for one in found}
+    absent = [f"{minor} {kind}" for minor, kind in interpreters.SUPPORTED]
+    absent = [name for name in absent if tuple(name.split(" ", 1)) not in here]
+    if absent:
+        say(f"Supported, but not on this machine: {', '.join(absent)}")
     for kind in missing:
         say(f"Not here: any {kind} CPython; that is a failure")
     passed = sum(one.outcome.passed for one in finished)

@@ -156,7 +156,7 @@ def python_tests(one: Interpreter, folder: str) -> Callable[[Context], Outcome]:
     def step(context: Context) -> Outcome:
         environment = setup.environment_of(one)
         outcome = _pytest(context, environment.python, folder, {})
-        outcome.note = f"{one.version} {one.kind}"
+        outcome.note = one.name
         return outcome
 
     return step
@@ -182,7 +182,7 @@ def tsan_python_tests(one: Interpreter) -> Callable[[Context], Outcome]:
             {"TSAN_OPTIONS": options, "LATCHWORK_SLOW_BUILD": "1"},
             cpython_build.fixed_addresses(),
         )
-        outcome.note = f"{one.version} {one.kind}, ThreadSanitizer"
+        outcome.note = one.name
         for file in sorted(reports.parent.glob(f"{reports.name}.*")):
             for line in file.read_text(errors="replace").splitlines():
                 if line.startswith("SUMMARY: "):
@@ -217,7 +217,7 @@ def pip_alone(one: Interpreter) -> Callable[[Context], Outcome]:
             "assert all(map(os.path.isfile, latchwork.get_sources())); "
             "assert 'source' not in latchwork.__file__"
         )
-        outcome = Outcome(note=f"{one.version} {one.kind}")
+        outcome = Outcome(note=one.name)
         for what, command in (
             ("create an environment", [one.path, "-m", "venv", folder / "venv"]),
             ("pip install .", [python, "-m", "pip", "install", "--no-cache-dir", copy]),
@@ -255,6 +255,7 @@ class Step:
     name: str
     limit_s: float
     work: Callable[[Context], Outcome]
+    interpreter: Interpreter | None = None
 
 
 def test_steps(found: list[Interpreter]) -> list[Step]:
@@ -272,10 +273,13 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
         Step("c-clang", 240, c_tests("clang", ("unit", "headers"))),
         Step("c-posix", 240, c_tests("posix", ("unit", "stress"))),
         Step("c-asan", 300, c_tests("asan", ("unit", "stress"))),
-        *[Step(f"python-{one.tag}", 240, python_tests(one, "tests/python")) for one in chosen],
-        *[Step(f"examples-{one.tag}", 240, python_tests(one, "tests/examples")) for one in pair],
-        *[Step(f"docs-{one.tag}", 120, python_tests(one, "tests/docs")) for one in pair],
-        *[Step(f"pip-alone-{one.tag}", 240, pip_alone(one)) for one in pair[-1:]],
+        *[Step(f"python-{one.tag}", 240, python_tests(one, "tests/python"), one) for one in chosen],
+        *[
+            Step(f"examples-{one.tag}", 240, python_tests(one, "tests/examples"), one)
+            for one in pair
+        ],
+        *[Step(f"docs-{one.tag}", 120, python_tests(one, "tests/docs"), one) for one in pair],
+        *[Step(f"pip-alone-{one.tag}", 240, pip_alone(one), one) for one in pair[-1:]],
     ]
 
 
@@ -291,5 +295,5 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("c-noise", 300, c_tests("noise", concurrent)),
         Step("c-release", 300, c_tests("release", ("unit", *concurrent))),
         Step("fuzz", 300, c_tests("fuzz", (FUZZ_LABEL,))),
-        Step(f"python-{tsan[-1].tag}", 480, tsan_python_tests(tsan[-1])),
+        Step(f"python-{tsan[-1].tag}", 480, tsan_python_tests(tsan[-1]), tsan[-1]),
     ]
