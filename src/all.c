@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The whole library as one translation unit, for extensions that carry it along: add this file to the sources, and
+ * include/ to the include path. With LW_PYTHON defined it has what <latchwork/cpython.h> declares, and needs Python.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#ifdef LW_PYTHON
+#include "python/cpython.c" /* first, as Python.h wants to be */
+#endif
+
+#include "platform/membarrier.c"
+#include "platform/platform.h"
+#include "platform/unix.c"
+#if defined(LW_PLATFORM_POSIX)
+#include "platform/posix.c"
+#else
+#include "platform/futex.c"
+#endif
+
+#include "base/domain.c"
+#include "base/park.c"
+#include "base/status.c"
+#include "base/thread.c"
+
+#include "locks/mutex.c"
+
+#include "lifetime/ref.c"
+#include "lifetime/smr.c"
+
+#include "containers/map.c"

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <latchwork/cpython.h>
+
+#include "../base/domain_internal.h"
+
+#define LW_PY_CAPSULE "latchwork.domain"
+
+/* ---- attach and detach ---- */
+
+bool lw_py_is_attached(void)
+{
+    if (!Py_IsInitialized()) {
+        return false;
+    }
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyThreadState_GetUnchecked() != NULL;
+#elif PY_VERSION_HEX >= 0x030c0000
+    /* The current thread state is a thread-local there; this asks for it without insisting. */
+    return PyThreadState_GetDict() != NULL;
+#else
+    return PyGILState_GetThisThreadState() != NULL && PyGILState_Check();
+#endif
+}
+
+static void *lw_py_before_block(void)
+{
+    return lw_py_is_attached() ? PyEval_SaveThread() : NULL;
+}
+
+static void lw_py_after_block(void *token)
+{
+    PyEval_RestoreThread((PyThreadState *)token);
+}
+
+static const lw_block_hooks lw_py_hooks = {lw_py_before_block, lw_py_after_block};
+
+static void *lw_py_alloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return PyMem_RawCalloc(1, size);
+}
+
+static void lw_py_release_memory(void *ctx, void *ptr)
+{
+    (void)ctx;
+    PyMem_RawFree(ptr);
+}
+
+static const lw_allocator lw_py_allocator = {lw_py_alloc, lw_py_release_memory, NULL};
+
+/* ---- joining the domain ---- */
+
+/* The interpreter goes: a last chance for the references that only it can drop. */
+static void lw_py_interpreter_end(PyObject *capsule)
+{
+    (void)capsule;
+    (void)lw_smr_poll();
+}
+
+static int lw_py_refuse(PyObject *module, const lw_domain *other)
+{
+    const lw_domain_header *header = lw_domain_describe(other);
+    const char *name = PyModule_GetName(module);
+    if (name == NULL) {
+        PyErr_Clear();
+        name = "this module";
+    }
+    if (header->magic != LW_DOMAIN_MAGIC) {
+        PyErr_Format(PyExc_ImportError, "%s: something that is not latchwork's is in its place",
+                     name);
+    } else if (header->abi != LW_ABI_VERSION) {
+        PyErr_Format(PyExc_ImportError,
+                     "%s carries latchwork %s (ABI %d), but another extension in this process "
+                     "carries %.16s (ABI %u), and the two cannot share locks and containers; "
+                     "build both with the same latchwork",
+                     name, LW_VERSION_STRING, (int)LW_ABI_VERSION, header->version,
+                     (unsigned)header->abi);
+    } else {
+        PyErr_Format(PyExc_ImportError,
+                     "%s has used its own copy of latchwork before it met the one of this "
+                     "interpreter; import both in the main interpreter first",
+                     name);
+    }
+    return -1;
+}
+
+int lw_py_init(PyObject *module)
+{
+    PyObject *dict = PyInterpreterState_GetDict(PyInterpreterState_Get()); /* borrowed */
+    PyObject *key, *fresh, *capsule;
+    lw_domain *other, *foreign;
+    if (dict == NULL) {
+        PyErr_SetString(PyExc_ImportError, "latchwork: this interpreter has no dictionary");
+        return -1;
+    }
+    key = PyUnicode_InternFromString(LW_PY_CAPSULE);
+    if (key == NULL) {
+        return -1;
+    }
+    capsule = PyDict_GetItemWithError(dict, key); /* borrowed; it stays as long as the interpreter */
+    if (capsule == NULL && PyErr_Occurred()) {
+        Py_DECREF(key);
+        return -1;
+    }
+    if (capsule != NULL) {
+        other = (lw_domain *)PyCapsule_GetPointer(capsule, LW_PY_CAPSULE);
+        if (other == NULL || lw_domain_adopt(other) != LW_OK) {
+            Py_DECREF(key);
+            return other == NULL ? -1 : lw_py_refuse(module, other);
+        }
+    }
+    foreign = lw_domain_foreign_();
+    if (foreign != NULL && lw_domain_describe(foreign)->abi != LW_ABI_VERSION) {
+        Py_DECREF(key);
+        return lw_py_refuse(module, foreign);
+    }
+    if (capsule == NULL) {
+        fresh = PyCapsule_New(lw_domain_get(), LW_PY_CAPSULE, lw_py_interpreter_end);
+        if (fresh == NULL) {
+            Py_DECREF(key);
+            return -1;
+        }
+        capsule = PyDict_SetDefault(dict, key, fresh);
+        Py_DECREF(fresh);
+        if (capsule == NULL) {
+            Py_DECREF(key);
+            return -1;
+        }
+        other = (lw_domain *)PyCapsule_GetPointer(capsule, LW_PY_CAPSULE);
+        if (other == NULL || lw_domain_adopt(other) != LW_OK) {
+            Py_DECREF(key);
+            return other == NULL ? -1 : lw_py_refuse(module, other);
+        }
+    }
+    Py_DECREF(key);
+    /* Too late if C code used the library before: then the first allocator stays. */
+    (void)lw_domain_set_allocator(&lw_py_allocator);
+    lw_domain_set_block_hooks(&lw_py_hooks);
+    return 0;
+}
+
+/* ---- references ---- */
+
+/* A token for the interpreter that this thread is attached to; NULL: none. Identities are not used again. */
+static void *lw_py_interpreter(void)
+{
+    if (!lw_py_is_attached()) {
+        return NULL;
+    }
+    return (void *)(uintptr_t)(PyInterpreterState_GetID(PyInterpreterState_Get()) + 1);
+}
+
+typedef struct lw_py_note {
+    lw_smr_node node; /* first; context: the interpreter */
+    PyObject *object;
+} lw_py_note;
+
+static bool lw_py_free_note(lw_smr_node *node)
+{
+    lw_py_note *note = (lw_py_note *)(void *)node;
+    PyObject *object = note->object;
+    if (node->context != lw_py_interpreter()) {
+        return false;
+    }
+    lw_free(note);
+    Py_DECREF(object);
+    return true;
+}
+
+int lw_py_retire_decref(PyObject *object)
+{
+    lw_py_note *note = (lw_py_note *)lw_alloc(sizeof *note);
+    if (note == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    note->object = object;
+    note->node.context = lw_py_interpreter();
+    lw_smr_retire_node(&note->node, lw_py_free_note, sizeof *note);
+    return 0;
+}
+
+static void lw_py_ref(void *context, uint64_t value)
+{
+    (void)context;
+    Py_INCREF((PyObject *)lw_ptr_value(value));
+}
+
+static bool lw_py_release(void *context, uint64_t key, uint64_t value, unsigned what)
+{
+    if (context != lw_py_interpreter()) {
+        return false;
+    }
+    if ((what & LW_MAP_VALUE) != 0) {
+        Py_DECREF((PyObject *)lw_ptr_value(value));
+    }
+    if ((what & LW_MAP_KEY) != 0) {
+        Py_DECREF((PyObject *)lw_ptr_value(key));
+    }
+    return true;
+}
+
+lw_map_config lw_py_map_config(lw_key_kind keys)
+{
+    lw_map_config config = {keys, 0, 0, 0, lw_py_ref, lw_py_release, NULL, false};
+    config.context = lw_py_interpreter();
+#ifndef Py_GIL_DISABLED
+    config.exclusive = true;
+#endif
+    return config;
+}
+
+/* ---- errors ---- */
+
+int lw_py_set_error(lw_status status)
+{
+    PyObject *type = PyExc_RuntimeError;
+    switch (status) {
+    case LW_OK:
+        return 0;
+    case LW_INTERRUPTED:
+        return PyErr_CheckSignals();
+    case LW_NOMEM:
+        PyErr_NoMemory();
+        return -1;
+    case LW_TIMEOUT:
+        type = PyExc_TimeoutError;
+        break;
+    case LW_NOT_FOUND:
+        type = PyExc_KeyError;
+        break;
+    case LW_INVALID:
+        type = PyExc_ValueError;
+        break;
+    default:
+        break;
+    }
+    PyErr_Format(type, "latchwork: %s", lw_status_string(status));
+    return -1;
+}
+
+lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns)
+{
+    int64_t deadline_ns = -1, left_ns = timeout_ns;
+    if (timeout_ns > 0) {
+        int64_t now_ns = lw_now_();
+        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+    }
+    for (;;) {
+        lw_status status = lw_mutex_lock_flags(mutex, left_ns, LW_WAIT_INTERRUPTIBLE);
+        if (status != LW_INTERRUPTED || PyErr_CheckSignals() < 0) {
+            return status;
+        }
+        if (deadline_ns >= 0) {
+            left_ns = deadline_ns - lw_now_();
+            left_ns = left_ns < 0 ? 0 : left_ns;
+        }
+    }
+}
