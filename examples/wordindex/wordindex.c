@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* wordindex: counts identifiers. A worked example of latchwork/cpython.h: native entries, counted by a biased
- * reference count, in a concurrent map that many threads fill while they are detached from Python.
+/* wordindex: counts identifiers. A worked example of latchwork/cpython.h: native entries, counted by
+ * a biased reference count, in a concurrent map that many threads fill while they are detached from
+ * Python.
  *
  *   index = wordindex.Index()
  *   index.add([b"to be", b"or not to be"])     # from as many threads as you like
  *   index.counts() -> {b"to": 2, b"be": 2, b"or": 1, b"not": 1}
  *
- * An identifier is a run of letters, digits and underscores that does not begin with a digit; every byte from 128
- * on is a letter, as in CPython's own tokenizer. As a regular expression over bytes:
+ * An identifier is a run of letters, digits and underscores that does not begin with a digit; every
+ * byte from 128 on is a letter, as in CPython's own tokenizer. As a regular expression over bytes, the
+ * group of each match, where it has one:
  *
- *   [0-9][0-9A-Za-z_\x80-\xff]* | ([A-Za-z_\x80-\xff][0-9A-Za-z_\x80-\xff]*)        (the group, if it matched)
+ *   [0-9][0-9A-Za-z_\x80-\xff]*|([A-Za-z_\x80-\xff][0-9A-Za-z_\x80-\xff]*)
  */
 #include <latchwork/cpython.h>
 
@@ -34,7 +36,7 @@ static void entry_drop(entry_t *entry)
     lw_ref_dec(&entry->ref, entry_destroy);
 }
 
-/* The map calls these two: one for each value that it returns, one when an entry has left it for good. */
+/* The map calls these two: one for each value that it returns, one when an entry has left it. */
 static void map_ref(void *context, uint64_t value)
 {
     (void)context;
@@ -66,8 +68,7 @@ static entry_t *find_or_add(lw_map_t *map, const unsigned char *word, size_t siz
     lw_ref_inc(&entry->ref); /* the first reference is the map's, this one the caller's */
     entry->size = size;
     memcpy(entry->word, word, size);
-    lw_status status =
-        lw_map_put_if_absent_bytes(map, word, size, lw_value_ptr(entry), &value);
+    lw_status status = lw_map_put_if_absent_bytes(map, word, size, lw_value_ptr(entry), &value);
     if (status == LW_OK) {
         return entry;
     }
@@ -78,8 +79,8 @@ static entry_t *find_or_add(lw_map_t *map, const unsigned char *word, size_t siz
 
 /* ---- Scanning. Runs detached: no Python object is changed here, and no reference counted. ---- */
 
-/* A worker remembers the entry that it met last in each of these slots, and counts there; so the words that are
- * everywhere do not make every thread write to the same few cache lines. */
+/* A worker remembers the entry that it met last in each of these slots, and counts there; so the
+ * words that are everywhere do not make every thread write to the same few cache lines. */
 enum { SLOTS = 4096 };
 
 typedef struct slot {
@@ -180,9 +181,10 @@ static void index_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(index_add_doc, "add($self, texts, /)\n--\n\n"
-                            "Count the identifiers of each bytes object in texts. Detached while it scans.\n"
-                            "After a MemoryError a part of them has been counted.");
+PyDoc_STRVAR(index_add_doc,
+             "add($self, texts, /)\n--\n\n"
+             "Count the identifiers of each bytes object in texts. Detached while it scans.\n"
+             "After a MemoryError a part of them has been counted.");
 
 static PyObject *index_add(PyObject *op, PyObject *texts)
 {
@@ -221,8 +223,8 @@ static PyObject *index_add(PyObject *op, PyObject *texts)
     Py_RETURN_NONE;
 }
 
-/* The map shows its entries inside a section, where no Python code may run: take references to a batch of
- * them there, and make Python objects of them afterwards. */
+/* The map shows its entries inside a section, where no Python code may run: take references to a
+ * batch of them there, and make Python objects of them afterwards. */
 typedef struct batch {
     entry_t **entries;
     size_t used;
@@ -263,8 +265,7 @@ static bool batch_grow(batch_t *batch, size_t room)
 
 static bool store_count(PyObject *counts, const entry_t *entry)
 {
-    PyObject *word =
-        PyBytes_FromStringAndSize((const char *)entry->word, (Py_ssize_t)entry->size);
+    PyObject *word = PyBytes_FromStringAndSize((const char *)entry->word, (Py_ssize_t)entry->size);
     PyObject *count = PyLong_FromUnsignedLongLong(lw_atomic_load_relaxed_u64(&entry->count));
     bool ok = word != NULL && count != NULL && PyDict_SetItem(counts, word, count) == 0;
     Py_XDECREF(word);
@@ -321,12 +322,9 @@ static PyMethodDef index_methods[] = {
 PyDoc_STRVAR(index_doc, "Index()\n--\n\nCounts of identifiers. len() is how many differ.");
 
 static PyType_Slot index_slots[] = {
-    {Py_tp_doc, (void *)index_doc},
-    {Py_tp_new, (void *)index_new},
-    {Py_tp_dealloc, (void *)index_dealloc},
-    {Py_tp_methods, index_methods},
-    {Py_mp_length, (void *)index_len},
-    {0, NULL},
+    {Py_tp_doc, (void *)index_doc},         {Py_tp_new, (void *)index_new},
+    {Py_tp_dealloc, (void *)index_dealloc}, {Py_tp_methods, index_methods},
+    {Py_mp_length, (void *)index_len},      {0, NULL},
 };
 
 static PyType_Spec index_spec = {
@@ -362,7 +360,9 @@ static PyModuleDef_Slot module_slots[] = {
 };
 
 static PyModuleDef module_def = {
-    PyModuleDef_HEAD_INIT, .m_name = "wordindex", .m_doc = "Counts identifiers, in C.",
+    PyModuleDef_HEAD_INIT,
+    .m_name = "wordindex",
+    .m_doc = "Counts identifiers, in C.",
     .m_slots = module_slots,
 };
 
