@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import secrets
 import sys
 import time
 import traceback
@@ -106,6 +108,52 @@ def show_table(console: Console, group: str, finished: list[Finished]) -> None:
             console.print(f"skipped in {one.name}: {number} x {reason}", markup=False)
 
 
+def run_and_show(
+    console: Console, title: str, step: steps.Step, found: list[Interpreter]
+) -> Finished:
+    if sys.stdout.isatty():
+        with console.status(f"{title} (limit {clock(step.limit_s)})"):
+            one = run_step(step, found)
+    else:
+        say(f"{title} ...")
+        one = run_step(step, found)
+    outcome = one.outcome
+    verdict = "FAILED" if outcome.failed else "ok"
+    counts = f"{outcome.passed} passed, {outcome.failed} failed in {clock(one.seconds)}"
+    console.print(
+        f"{title}: {verdict}, {counts}{f' ({outcome.note})' if outcome.note else ''}",
+        markup=False,
+        highlight=False,
+        style="red" if outcome.failed else None,
+    )
+    if outcome.failed:
+        show_failure(console, one)
+    return one
+
+
+def soak(rounds: int | None) -> int:
+    """Rounds of stress until one fails, all are done, or Ctrl-C."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    found = interpreters.find()
+    passed = failed = 0
+    try:
+        for number in itertools.count(1):
+            seed = secrets.randbits(63) | 1
+            say(f"Round {number}, seed {seed}")
+            for step in steps.soak_steps(found, seed):
+                outcome = run_and_show(console, f"[{number}] {step.name}", step, found).outcome
+                passed += outcome.passed
+                failed += outcome.failed
+            if failed or number == rounds:
+                break
+    except KeyboardInterrupt:
+        say("\ninterrupted; what was done until now:")
+    say(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
 def run_group(group: str, only: list[str]) -> int:
     from rich.console import Console
 
@@ -123,28 +171,10 @@ def run_group(group: str, only: list[str]) -> int:
     result_file(group).unlink(missing_ok=True)
     say(interpreters.table(found))
     start = time.monotonic()
-    finished: list[Finished] = []
-    for number, step in enumerate(todo, 1):
-        title = f"[{number}/{len(todo)}] {step.name}"
-        if sys.stdout.isatty():
-            with console.status(f"{title} (limit {clock(step.limit_s)})"):
-                one = run_step(step, found)
-        else:
-            say(f"{title} ...")
-            one = run_step(step, found)
-        outcome = one.outcome
-        verdict = "FAILED" if outcome.failed else "ok"
-        counts = f"{outcome.passed} passed, {outcome.failed} failed in {clock(one.seconds)}"
-        console.print(
-            f"{title}: {verdict}, {counts}{f' ({outcome.note})' if outcome.note else ''}",
-            markup=False,
-            highlight=False,
-            style="red" if outcome.failed else None,
-        )
-        if outcome.failed:
-            show_failure(console, one)
-        finished.append(one)
-
+    finished = [
+        run_and_show(console, f"[{number}/{len(todo)}] {step.name}", step, found)
+        for number, step in enumerate(todo, 1)
+    ]
     show_table(console, group, finished)
     missing = missing_kinds(found)
     ran = {one.path: one for step in todo if (one := step.interpreter)}
@@ -215,12 +245,15 @@ def main() -> int:
         prog="tools/run_tests",
         description="Run the steps of a group, or some of them. Needs tools/setup to have run.",
     )
-    parser.add_argument("group", choices=[*GROUPS, "sum"])
+    parser.add_argument("group", choices=[*GROUPS, "soak", "sum"])
     parser.add_argument(
         "names", nargs="*", help="steps of the group (default: all); for sum, the groups"
     )
     parser.add_argument("--list", action="store_true", help="name the steps of the group")
+    parser.add_argument("--rounds", type=int, help="of soak (default: until one fails)")
     arguments = parser.parse_args()
+    if arguments.list and arguments.group not in GROUPS:
+        parser.error(f"--list goes with {' or '.join(GROUPS)}")
 
     def work() -> int:
         if arguments.group == "sum":
@@ -229,6 +262,8 @@ def main() -> int:
             for step in GROUPS[arguments.group](interpreters.find()):
                 say(f"{step.name} (at most {clock(step.limit_s)})")
             return 0
+        if arguments.group == "soak":
+            return soak(arguments.rounds)
         if not setup.TOOLS_PYTHON.exists():
             raise ToolError("the tools' environment is not there; run `make setup` first")
         return run_group(arguments.group, arguments.names)

@@ -51,7 +51,10 @@ class Context:
             environment.pop(variable, None)
         environment.update(env or {})
         left = max(self.deadline - time.monotonic(), 1.0)
-        status = run_logged(command, self.log, cwd=cwd, env=environment, limit_s=left)
+        try:
+            status = run_logged(command, self.log, cwd=cwd, env=environment, limit_s=left)
+        except FileNotFoundError as error:
+            raise ToolError(f"{error.filename} is not there; has `make setup` run?") from None
         if status is None:
             raise ToolError(f"ran past its time limit in: {' '.join(map(str, command))[:120]}")
         return status
@@ -67,10 +70,17 @@ class Context:
         return outcome
 
 
-def _ctest(context: Context, preset: str, labels: Sequence[str], jobs: int, part: str) -> Outcome:
+def _ctest(
+    context: Context,
+    preset: str,
+    labels: Sequence[str],
+    jobs: int,
+    part: str,
+    env: Mapping[str, str] | None = None,
+) -> Outcome:
     report = context.report_file(f"-{part}")
     command = ["ctest", "--preset", preset, "-L", f"^({'|'.join(labels)})$", "-j", str(jobs)]
-    return context.run_for_report([*command, "--output-junit", report], report)
+    return context.run_for_report([*command, "--output-junit", report], report, env)
 
 
 def _build(context: Context, preset: str) -> None:
@@ -106,7 +116,9 @@ def _labels(preset: str) -> Counter[str]:
     return counts
 
 
-def c_tests(preset: str, labels: Sequence[str]) -> Callable[[Context], Outcome]:
+def c_tests(
+    preset: str, labels: Sequence[str], env: Mapping[str, str] | None = None
+) -> Callable[[Context], Outcome]:
     """Build a preset, and run its tests that have one of the labels; each has to have some."""
 
     def step(context: Context) -> Outcome:
@@ -124,7 +136,7 @@ def c_tests(preset: str, labels: Sequence[str]) -> Callable[[Context], Outcome]:
         ):
             wanted = [label for label in labels if label in kind and counts[label]]
             if wanted:
-                outcome.add(_ctest(context, preset, wanted, jobs, part))
+                outcome.add(_ctest(context, preset, wanted, jobs, part, env))
         outcome.note = ", ".join(f"{label} {counts[label]}" for label in labels)
         return outcome
 
@@ -141,7 +153,12 @@ def lint_step(work: Callable[[], tuple[Outcome, str]]) -> Callable[[Context], Ou
 
 
 def _pytest(
-    context: Context, python: Path, folder: str, env: Mapping[str, str], prefix: Sequence[str] = ()
+    context: Context,
+    python: Path,
+    folder: str,
+    env: Mapping[str, str],
+    prefix: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> Outcome:
     if not (ROOT / folder).is_dir():
         raise ToolError(f"{folder} does not exist")
@@ -149,13 +166,15 @@ def _pytest(
     command = [*prefix, python, "-X", "faulthandler", "-m", "pytest", folder, "-q"]
     # Each interpreter has a cache folder of its own, or two runs would share one.
     cache = ["-o", f"cache_dir={BUILD / 'pytest' / context.name}", f"--junitxml={report}"]
-    return context.run_for_report([*command, *cache], report, env)
+    return context.run_for_report([*command, *cache, *options], report, env)
 
 
-def python_tests(one: Interpreter, folder: str) -> Callable[[Context], Outcome]:
+def python_tests(
+    one: Interpreter, folder: str, options: Sequence[str] = ()
+) -> Callable[[Context], Outcome]:
     def step(context: Context) -> Outcome:
         environment = setup.environment_of(one)
-        outcome = _pytest(context, environment.python, folder, {})
+        outcome = _pytest(context, environment.python, folder, {}, options=options)
         outcome.note = one.name
         return outcome
 
@@ -296,4 +315,25 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("c-release", 300, c_tests("release", ("unit", *concurrent))),
         Step("fuzz", 300, c_tests("fuzz", (FUZZ_LABEL,))),
         Step(f"python-{tsan[-1].tag}", 480, tsan_python_tests(tsan[-1]), tsan[-1]),
+    ]
+
+
+def soak_steps(found: list[Interpreter], seed: int) -> list[Step]:
+    """One round: each stress test for longer than `make test` has time for, with one seed."""
+    env = {"LW_SEED": str(seed), "LW_SECONDS": "20"}
+    chosen = [one for one in found if one.chosen]
+    return [
+        *[
+            Step(f"soak-{preset}", 3600, c_tests(preset, SERIAL_LABELS, env))
+            for preset in ("release", "noise", "posix", "tsan")
+        ],
+        *[
+            Step(
+                f"soak-python-{one.tag}",
+                3600,
+                python_tests(one, "tests/python", [f"--hypothesis-seed={seed}"]),
+                one,
+            )
+            for one in chosen
+        ],
     ]
