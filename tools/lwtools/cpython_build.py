@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tarfile
 from pathlib import Path
 
 from . import apt
@@ -85,7 +84,7 @@ def build(*, tsan: bool) -> Path:
         progress = Progress(name)
         try:
             _build_in(work, log, progress, tsan=tsan)
-        except ToolError as error:
+        except (ToolError, OSError) as error:
             progress.done("failed")
             raise ToolError(f"cannot build {what}: {error} (log: {log})") from None
         finally:
@@ -97,10 +96,12 @@ def build(*, tsan: bool) -> Path:
 def _build_in(work: Path, log: Path, progress: Progress, *, tsan: bool) -> None:
     tarball = apt.fetch_source_tarball(PACKAGE, SUITE, work, log, progress)
     progress.tick("unpack")
-    with tarfile.open(tarball) as archive:
-        archive.extractall(work / "unpacked", filter="data")
+    source = work / "source"
+    source.mkdir()
+    command = ["tar", "-xf", tarball, "-C", source, "--strip-components=1"]
+    if run_logged(command, log, progress) != 0:
+        raise ToolError(f"cannot unpack {tarball.name}: {reason(log)}")
     tarball.unlink()
-    (source,) = (work / "unpacked").iterdir()
 
     environment = dict(os.environ)
     # A user's settings for another Python have no place in the build of this one.
