@@ -33,7 +33,7 @@ typedef struct lw_allocator {
 
 /* What a host (an interpreter) wants done around a wait. `before` runs on the thread that is about to
  * sleep, with none of the library's locks held; what it returns is handed to `after`, which runs when the
- * thread has left the wait queue. `after` may end the thread or never return. */
+ * thread has left the wait queue; NULL says that there is nothing to undo: `after` is not called. `after` may end the thread or never return. */
 typedef struct lw_block_hooks {
     void *(*before)(void);
     void (*after)(void *token);

@@ -113,7 +113,8 @@ LW_API size_t lw_smr_poll(void);
  * Blocking; detaches while it sleeps. */
 LW_API lw_status lw_smr_flush(void);
 
-/* Waits until every section open now has ended. LW_OK or LW_BUSY as above. Blocking; detaches. */
+/* Waits until every section open now has ended. LW_OK, or LW_BUSY: a section is open on this thread. Blocking;
+ * detaches. */
 LW_API lw_status lw_smr_synchronize(void);
 
 /* A grace period without waiting: start one, and ask later whether it has passed.

@@ -58,7 +58,7 @@ static void lw_domain_make(lw_domain *d)
     }
     lw_atomic_store_relaxed_u64(&d->smr_clock, 1);
     d->has_membarrier = lw_membarrier_init_();
-    d->has_key = lw_key_create_(&d->key, lw_thread_exit_);
+    lw_atomic_store_relaxed_u32(&d->has_key, lw_key_create_(&d->key, lw_thread_exit_));
 }
 
 static LW_COLD lw_domain *lw_domain_find(void)

@@ -56,6 +56,7 @@ struct LW_ALIGNED(LW_CACHE_LINE) lw_record {
     lw_smr_batch closed[LW_SMR_CLOSED];
     unsigned closed_count;
     bool freeing; /* a free function is on this thread's stack */
+    unsigned collects;
     lw_atomic_u64 pending;
     lw_atomic_u64 pending_bytes;
     /* ref.c */
@@ -91,7 +92,7 @@ struct lw_domain {
     lw_domain_header header;
     lw_allocator allocator;
     lw_atomic_u32 allocated; /* something was: the allocator stays */
-    bool has_key;
+    lw_atomic_u32 has_key; /* `key` is made; if none was free, that is tried again under the lock */
     bool has_membarrier;
     lw_key key;
     lw_atomic_ptr block_before; /* lw_block_hooks */
@@ -101,12 +102,14 @@ struct lw_domain {
     lw_rawlock lock;       /* the two lists below and in_use; nothing is called under it */
     lw_atomic_ptr records; /* all lw_record ever made */
     lw_record *free_records;
+    unsigned forking;   /* the modules whose before_fork was called */
     lw_atomic_u64 live; /* threads that have a record */
 
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_u64 smr_clock;
     lw_atomic_u64 smr_anonymous; /* sections open without a record */
-    LW_ALIGNED(LW_CACHE_LINE) lw_rawlock smr_lock; /* the three lists below */
+    LW_ALIGNED(LW_CACHE_LINE) lw_rawlock smr_lock; /* what follows but the hint */
     lw_atomic_u32 smr_left;    /* a hint, read without the lock: the first two are not both empty */
+    unsigned smr_freeing;      /* batches of orphans that a thread is freeing now */
     lw_smr_batch smr_orphans;  /* of threads that have exited, or that have no record */
     lw_smr_batch smr_waiting;  /* orphans whose grace period has begun */
     lw_smr_batch smr_deferred; /* past their grace period; their free functions said "not now" */

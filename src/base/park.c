@@ -222,12 +222,13 @@ lw_status lw_park_wait_u32(const lw_atomic_u32 *word, uint32_t expected, int64_t
 void lw_park_report(void (*visit)(void *arg, const void *address, int64_t waited_ns), void *arg)
 {
     lw_domain *d = lw_domain_get();
-    int64_t now_ns = lw_now_();
     unsigned i;
     for (i = 0; i < LW_PARK_QUEUES; i++) {
         lw_park_queue *q = &d->park_queues[i];
         lw_waiter *w;
+        int64_t now_ns;
         lw_rawlock_lock_(&q->lock);
+        now_ns = lw_now_(); /* not before: a waiter may have come since */
         for (w = LW_PLAIN_GET(q->first); w != NULL; w = LW_PLAIN_GET(w->next)) {
             visit(arg, LW_PLAIN_GET(w->address), now_ns - LW_PLAIN_GET(w->since_ns));
         }

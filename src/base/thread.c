@@ -45,12 +45,29 @@ static void lw_record_give(lw_domain *d, lw_record *r)
     lw_rawlock_unlock_(&d->lock);
 }
 
+/* A process may have used up its keys for a while. */
+static bool lw_thread_has_key(lw_domain *d)
+{
+    bool made = true;
+    /* (2) acquire: pairs with (3), for the key. */
+    if (LW_UNLIKELY(lw_atomic_load_acquire_u32(&d->has_key) == 0)) {
+        lw_rawlock_lock_(&d->lock);
+        if (lw_atomic_load_relaxed_u32(&d->has_key) == 0) {
+            made = lw_key_create_(&d->key, lw_thread_exit_);
+            /* (3) release: pairs with (2). */
+            lw_atomic_store_release_u32(&d->has_key, made);
+        }
+        lw_rawlock_unlock_(&d->lock);
+    }
+    return made;
+}
+
 LW_COLD lw_thread *lw_thread_attach_(void)
 {
     lw_tls_slot *slot = LW_TLS_SLOT_();
     lw_domain *d = lw_domain_get();
     lw_record *r;
-    if (slot->anonymous_depth != 0 || !d->has_key) {
+    if (slot->anonymous_depth != 0 || !lw_thread_has_key(d)) {
         return NULL; /* a section that began without a record ends without one */
     }
     r = (lw_record *)lw_key_get_(d->key);
@@ -146,9 +163,11 @@ static void lw_fork_before(void)
     lw_record *r;
     int i;
     lw_rawlock_lock_(&d->lock);
+    d->forking = 0;
     for (i = 0; i < LW_MODULES; i++) {
         const lw_module_hooks *hooks = lw_module(d, i);
         if (hooks != NULL && hooks->before_fork != NULL) {
+            d->forking |= 1u << i; /* another may be registered before the fork is done */
             hooks->before_fork(d);
         }
     }
@@ -167,7 +186,7 @@ static void lw_fork_parent(void)
     }
     for (i = 0; i < LW_MODULES; i++) {
         const lw_module_hooks *hooks = lw_module(d, i);
-        if (hooks != NULL && hooks->after_fork != NULL) {
+        if ((d->forking & 1u << i) != 0) {
             hooks->after_fork(d, false);
         }
     }
@@ -177,7 +196,8 @@ static void lw_fork_parent(void)
 static void lw_fork_child(void)
 {
     lw_domain *d = lw_domain_get();
-    lw_record *self = d->has_key ? (lw_record *)lw_key_get_(d->key) : NULL;
+    bool has_key = lw_atomic_load_relaxed_u32(&d->has_key) != 0;
+    lw_record *self = has_key ? (lw_record *)lw_key_get_(d->key) : NULL;
     lw_record *r;
     int i;
     lw_rawlock_init_(&d->lock);
@@ -185,7 +205,7 @@ static void lw_fork_child(void)
     d->has_membarrier = d->has_membarrier && lw_membarrier_init_();
     for (i = 0; i < LW_MODULES; i++) {
         const lw_module_hooks *hooks = lw_module(d, i);
-        if (hooks != NULL && hooks->after_fork != NULL) {
+        if ((d->forking & 1u << i) != 0) {
             hooks->after_fork(d, true);
         }
     }

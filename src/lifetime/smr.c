@@ -7,6 +7,9 @@
 #define LW_SMR_SLEEP_MIN_NS INT64_C(20000)
 #define LW_SMR_SLEEP_MAX_NS INT64_C(1000000)
 
+/* Objects that were refused are offered again at every so manyth collection of a thread. */
+#define LW_SMR_ASK_EVERY 16
+
 static void lw_batch_add(lw_smr_batch *b, lw_smr_node *node, size_t bytes)
 {
     node->next = NULL;
@@ -160,9 +163,13 @@ static size_t lw_smr_collect_orphans(lw_domain *d, bool deferred)
         lw_batch_join(&due, &d->smr_deferred);
     }
     lw_smr_note_left(d);
+    d->smr_freeing += due.first != NULL;
     lw_rawlock_unlock_(&d->smr_lock);
     if (due.first != NULL) {
         freed = lw_smr_free(d, &due);
+        lw_rawlock_lock_(&d->smr_lock);
+        d->smr_freeing--;
+        lw_rawlock_unlock_(&d->smr_lock);
     }
     return freed;
 }
@@ -214,7 +221,8 @@ static size_t lw_smr_collect(lw_domain *d, lw_record *self, bool deferred)
         freed += lw_smr_free(d, &due);
     }
     lw_smr_account(self);
-    freed += lw_smr_collect_orphans(d, deferred);
+    /* Those that said "not now" are asked again once in a while, whatever this thread calls. */
+    freed += lw_smr_collect_orphans(d, deferred || ++self->collects % LW_SMR_ASK_EVERY == 0);
     self->freeing = false;
     return freed;
 }
@@ -265,6 +273,7 @@ static void lw_smr_after_fork(lw_domain *d, bool child)
 {
     if (child) {
         lw_rawlock_init_(&d->smr_lock);
+        d->smr_freeing = 0;
         lw_atomic_store_relaxed_u64(&d->smr_anonymous, LW_TLS_SLOT_()->anonymous_depth != 0);
     } else {
         lw_rawlock_unlock_(&d->smr_lock);
@@ -420,7 +429,7 @@ static bool lw_smr_orphans_left(lw_domain *d)
 {
     bool left;
     lw_rawlock_lock_(&d->smr_lock);
-    left = d->smr_orphans.first != NULL || d->smr_waiting.first != NULL;
+    left = d->smr_orphans.first != NULL || d->smr_waiting.first != NULL || d->smr_freeing != 0;
     lw_rawlock_unlock_(&d->smr_lock);
     return left;
 }
