@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the source files of latchwork._core share. */
+#ifndef LATCHWORK_PYEXT_CORE_H
+#define LATCHWORK_PYEXT_CORE_H
+
+#include <latchwork/cpython.h>
+#include <structmember.h> /* before 3.12 the member types live there */
+
+typedef struct core_state {
+    PyTypeObject *dict_type;
+    PyTypeObject *iterator_type;
+    PyTypeObject *keys_type;
+    PyTypeObject *values_type;
+    PyTypeObject *items_type;
+    PyTypeObject *mutex_type;
+    PyTypeObject *atomic_int_type;
+    PyTypeObject *missing_type;
+    PyObject *missing;        /* latchwork.MISSING */
+    PyObject *newobj;         /* copyreg.__newobj__ */
+    PyObject *missing_method; /* "__missing__" */
+} core_state;
+
+extern PyModuleDef core_module;
+
+/* The state of the module that defined the type of `self`, or a base of it. For methods and slots of our types,
+ * where it cannot fail. */
+static inline core_state *core_state_of(PyObject *self)
+{
+    return (core_state *)PyModule_GetState(PyType_GetModuleByDef(Py_TYPE(self), &core_module));
+}
+
+/* For binary slots, where either operand may be the one of our type. Never NULL. */
+core_state *core_state_of_either(PyObject *left, PyObject *right);
+
+/* Each adds its types to the module and the state. 0, or -1 with an exception. */
+int core_add_dict(PyObject *module, core_state *state);
+int core_add_views(PyObject *module, core_state *state);
+int core_add_mutex(PyObject *module, core_state *state);
+int core_add_atomic_int(PyObject *module, core_state *state);
+
+/* Makes a heap type of `module`. With `public_name` it becomes an attribute of the module. */
+PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, const char *public_name);
+
+/* What follows a tp_dealloc's own work: heap types own a reference to their type. */
+static inline void core_free_object(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+#define CORE_METHOD(f) ((PyCFunction)(void (*)(void))(f))
+
+/* ---- ConcurrentDict, for its views ---- */
+
+typedef struct dict_object {
+    PyObject_HEAD
+    lw_map_t *map;
+    lw_atomic_u64 popitem_position; /* where popitem found its last entry: a hint */
+    PyObject *weakrefs;
+} dict_object;
+
+/* 1 and a new reference in *value (may be NULL), 0 if the key is not there, -1 with an exception. Foreign code may run. */
+int dict_lookup(dict_object *self, PyObject *key, PyObject **value);
+
+/* A walk over a dictionary: yields each entry that is there throughout exactly once. Zero-initialise, set `dict`
+ * (borrowed), call walker_clear at the end. Not for use by two threads at a time. */
+enum { WALKER_INLINE = 8 };
+
+typedef struct walker_slot {
+    PyObject *key;
+    PyObject *value;
+} walker_slot;
+
+typedef struct walker {
+    dict_object *dict;
+    lw_map_cursor cursor;
+    bool ended;           /* the cursor is at its end */
+    size_t position;      /* next slot to yield */
+    size_t filled;        /* slots that hold references, from 0 on; those before `position` are given away */
+    size_t capacity;      /* 0: `inline_slots` */
+    walker_slot *slots;   /* PyMem_Raw memory, for more than fit inside */
+    walker_slot inline_slots[WALKER_INLINE];
+} walker;
+
+/* 1 and new references, 0 at the end, -1 with MemoryError. Runs no foreign code. */
+int walker_next(walker *w, PyObject **key, PyObject **value);
+void walker_clear(walker *w);
+
+/* What an iterator yields. */
+typedef enum view_kind { VIEW_KEYS, VIEW_VALUES, VIEW_ITEMS } view_kind;
+
+PyObject *dict_new_iterator(dict_object *self, view_kind kind);
+PyObject *dict_new_view(dict_object *self, view_kind kind);
+
+#endif /* LATCHWORK_PYEXT_CORE_H */

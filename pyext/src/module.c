@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* latchwork._core: multi-phase initialisation, one state per interpreter. */
+#include "core.h"
+
+core_state *core_state_of_either(PyObject *left, PyObject *right)
+{
+    PyObject *module = PyType_GetModuleByDef(Py_TYPE(left), &core_module);
+    if (module == NULL) {
+        PyErr_Clear();
+        module = PyType_GetModuleByDef(Py_TYPE(right), &core_module);
+    }
+    return (core_state *)PyModule_GetState(module);
+}
+
+PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, const char *public_name)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type != NULL && public_name != NULL &&
+        PyModule_AddObjectRef(module, public_name, type) < 0) {
+        Py_CLEAR(type);
+    }
+    return (PyTypeObject *)type;
+}
+
+/* ---- MISSING ---- */
+
+static PyObject *missing_repr(PyObject *Py_UNUSED(self))
+{
+    return PyUnicode_FromString("latchwork.MISSING");
+}
+
+static PyObject *missing_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    return PyUnicode_FromString("MISSING");
+}
+
+static void missing_dealloc(PyObject *self)
+{
+    core_free_object(self);
+}
+
+static PyMethodDef missing_methods[] = {
+    {"__reduce__", missing_reduce, METH_NOARGS,
+     PyDoc_STR("__reduce__($self, /)\n--\n\nFor pickle and copy: by name.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot missing_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("The type of MISSING, which stands for no value in ConcurrentDict.compute.")},
+    {Py_tp_repr, (void *)missing_repr},
+    {Py_tp_dealloc, (void *)missing_dealloc},
+    {Py_tp_methods, missing_methods},
+    {0, NULL},
+};
+
+static PyType_Spec missing_spec = {
+    "latchwork.MissingType",
+    sizeof(PyObject),
+    0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    missing_slots,
+};
+
+static int add_missing(PyObject *module, core_state *state)
+{
+    state->missing_type = core_add_type(module, &missing_spec, "MissingType");
+    if (state->missing_type == NULL) {
+        return -1;
+    }
+    state->missing = state->missing_type->tp_alloc(state->missing_type, 0);
+    if (state->missing == NULL) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, "MISSING", state->missing);
+}
+
+/* ---- Functions ---- */
+
+static PyObject *core_flush(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    /* LW_BUSY: called by a finalizer that a flush runs; that flush goes on. */
+    return PyBool_FromLong(lw_smr_flush() == LW_OK);
+}
+
+static PyObject *core_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    lw_smr_stats stats = lw_smr_get_stats();
+    return Py_BuildValue("{snsnsnsnsK}", "threads", (Py_ssize_t)lw_thread_count(),
+                         "thread_records", (Py_ssize_t)lw_thread_record_count(), "retired",
+                         (Py_ssize_t)stats.pending, "retired_bytes",
+                         (Py_ssize_t)stats.pending_bytes, "epoch",
+                         (unsigned long long)stats.epoch);
+}
+
+static PyMethodDef core_functions[] = {
+    {"flush", core_flush, METH_NOARGS,
+     PyDoc_STR("flush($module, /)\n--\n\n"
+               "Wait until what this thread has removed from containers is released.\n\n"
+               "On a free-threaded interpreter a removed key or value is released a little later,\n"
+               "when no thread can be reading it any more. Returns False, and does not wait, when\n"
+               "called by a finalizer that runs because of a release.")},
+    {"stats", core_stats, METH_NOARGS,
+     PyDoc_STR("stats($module, /)\n--\n\n"
+               "Figures of this process: threads, thread_records, retired objects and their bytes\n"
+               "that wait for their release, and the epoch of reclamation.")},
+    {NULL, NULL, 0, NULL},
+};
+
+/* ---- The module ---- */
+
+static int core_exec(PyObject *module)
+{
+    core_state *state = (core_state *)PyModule_GetState(module);
+    if (lw_py_init(module) < 0) {
+        return -1;
+    }
+    state->missing_method = PyUnicode_InternFromString("__missing__");
+    if (state->missing_method == NULL) {
+        return -1;
+    }
+    PyObject *copyreg = PyImport_ImportModule("copyreg");
+    if (copyreg == NULL) {
+        return -1;
+    }
+    state->newobj = PyObject_GetAttrString(copyreg, "__newobj__");
+    Py_DECREF(copyreg);
+    if (state->newobj == NULL || add_missing(module, state) < 0 ||
+        core_add_dict(module, state) < 0 || core_add_views(module, state) < 0 ||
+        core_add_mutex(module, state) < 0 || core_add_atomic_int(module, state) < 0) {
+        return -1;
+    }
+    if (PyModule_AddStringConstant(module, "__version__", LW_VERSION_STRING) < 0) {
+        return -1;
+    }
+    return PyModule_AddIntConstant(module, "ABI_VERSION", LW_ABI_VERSION);
+}
+
+static int core_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    core_state *state = (core_state *)PyModule_GetState(module);
+    Py_VISIT(state->dict_type);
+    Py_VISIT(state->iterator_type);
+    Py_VISIT(state->keys_type);
+    Py_VISIT(state->values_type);
+    Py_VISIT(state->items_type);
+    Py_VISIT(state->mutex_type);
+    Py_VISIT(state->atomic_int_type);
+    Py_VISIT(state->missing_type);
+    Py_VISIT(state->missing);
+    Py_VISIT(state->newobj);
+    return 0;
+}
+
+static int core_clear(PyObject *module)
+{
+    core_state *state = (core_state *)PyModule_GetState(module);
+    Py_CLEAR(state->dict_type);
+    Py_CLEAR(state->iterator_type);
+    Py_CLEAR(state->keys_type);
+    Py_CLEAR(state->values_type);
+    Py_CLEAR(state->items_type);
+    Py_CLEAR(state->mutex_type);
+    Py_CLEAR(state->atomic_int_type);
+    Py_CLEAR(state->missing_type);
+    Py_CLEAR(state->missing);
+    Py_CLEAR(state->newobj);
+    Py_CLEAR(state->missing_method);
+    return 0;
+}
+
+static void core_free(void *module)
+{
+    (void)core_clear((PyObject *)module);
+}
+
+static PyModuleDef_Slot core_module_slots[] = {
+    {Py_mod_exec, (void *)core_exec},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+PyModuleDef core_module = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "latchwork._core",
+    .m_doc = PyDoc_STR("The compiled half of latchwork."),
+    .m_size = sizeof(core_state),
+    .m_methods = core_functions,
+    .m_slots = core_module_slots,
+    .m_traverse = core_traverse,
+    .m_clear = core_clear,
+    .m_free = core_free,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_module);
+}
