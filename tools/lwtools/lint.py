@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from .common import BUILD, ROOT, cores
+from .common import ROOT, ToolError, cores
 from .layers import Layers, c_files
 from .results import Outcome
 
@@ -57,35 +58,35 @@ def clang_format() -> tuple[Outcome, str]:
     return outcome, output
 
 
-def _tidy_one(file: str, folder: Path) -> tuple[str, int, str]:
-    status, text = _run(["clang-tidy", "--quiet", "--warnings-as-errors=*", "-p", folder, file])
-    lines = [line for line in text.splitlines() if "warnings generated" not in line]
-    return file, status, "\n".join(lines)
-
-
-def clang_tidy(preset: str) -> tuple[Outcome, str]:
-    """Every source of the library and the binding that the preset's build compiles."""
-    outcome = Outcome()
-    folder = BUILD / preset
+def _compiled(folder: Path, sources: str) -> list[Path]:
+    """The sources under a folder of this project that a build compiles."""
     try:
         database = json.loads((folder / "compile_commands.json").read_text())
     except (OSError, ValueError) as error:
-        outcome.fail(f"no compilation database of preset {preset}: {error}")
-        return outcome, ""
-    wanted = sorted(
-        {
-            str(entry["file"])
-            for entry in database
-            if Path(entry["file"]).is_relative_to(ROOT / "src")
-            and Path(entry["file"]).name != "all.c"
-        }
-    )
+        raise ToolError(f"no list of compile commands in {folder}: {error}") from None
+    files = {Path(entry["file"]) for entry in database}
+    return sorted(file for file in files if file.is_relative_to(ROOT / sources))
+
+
+def _tidy_one(job: tuple[Path, Path]) -> tuple[Path, int, str]:
+    file, folder = job
+    command = ["clang-tidy", "--quiet", "--warnings-as-errors=*", "-p", folder, file]
+    status, text = _run([*command, "--extra-arg=-Wno-unknown-warning-option"])
+    return file, status, re.sub(r"\d+ warnings? .*generated.*\n", "", text)
+
+
+def clang_tidy(core: Path, extension: Path) -> tuple[Outcome, str]:
+    """The sources of the library as one build compiles them, the binding's as another does."""
+    outcome = Outcome()
+    jobs = [(file, core) for file in _compiled(core, "src") if file.name != "all.c"]
+    jobs += [(file, extension) for file in sorted((ROOT / "src" / "python").glob("*.c"))]
+    jobs += [(file, extension) for file in _compiled(extension, "pyext")]
     output = ""
     with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
-        for file, status, text in pool.map(lambda file: _tidy_one(file, folder), wanted):
-            name = str(Path(file).relative_to(ROOT))
+        for file, status, text in pool.map(_tidy_one, jobs):
             errors = [line for line in text.splitlines() if ": error:" in line]
-            outcome.check(status == 0, errors[0] if errors else f"{name}: clang-tidy failed")
+            what = errors[0] if errors else "clang-tidy failed"
+            outcome.check(status == 0, f"{file.relative_to(ROOT)}: {what}")
             output += text
     return outcome, output
 

@@ -166,21 +166,26 @@ def environment_of(one: Interpreter) -> Environment:
     return Environment(one.tag, base, f"{one.path} {one.version} {status.st_mtime_ns}")
 
 
+def wheel_folder(one: Interpreter) -> Path:
+    """Where the package is compiled, so that a second build compiles only what changed."""
+    return BUILD / "wheel" / one.tag
+
+
 def ensure_environment(one: Interpreter) -> Environment:
     environment = environment_of(one)
     lists = apt.package_lists()["pip"]
-    options: list[str] = []
+    options = ["-Ccmake.define.CMAKE_EXPORT_COMPILE_COMMANDS=ON"]
     env: dict[str, str] = {}
     if one.tsan:
         environment.ensure(lists["interpreter-tsan"])
-        options = ["-Ccmake.define.LATCHWORK_ATOMIC=tsan", "-Ccmake.build-type=RelWithDebInfo"]
+        options += ["-Ccmake.define.LATCHWORK_ATOMIC=tsan", "-Ccmake.build-type=RelWithDebInfo"]
         flags = "-fsanitize=thread -fno-omit-frame-pointer"
         env = {"CC": "clang-14", "CXX": "clang++-14", "CFLAGS": flags, "CXXFLAGS": flags}
         env["TSAN_OPTIONS"] = "report_bugs=0"
     else:
         environment.ensure(lists["interpreter"])
     environment.build(
-        "latchwork", PACKAGE_INPUTS, [f"-Cbuild-dir=build/wheel/{one.tag}", *options, "."], **env
+        "latchwork", PACKAGE_INPUTS, [f"-Cbuild-dir={wheel_folder(one)}", *options, "."], **env
     )
     environment.build(
         DEMO_EXAMPLE, [*PACKAGE_INPUTS, DEMO_EXAMPLE], [str(ROOT / DEMO_EXAMPLE)], **env

@@ -281,6 +281,7 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
     chosen = [one for one in found if one.chosen]
     pair = setup.demo_pair(found)
     ruff = setup.TOOLS_PYTHON.parent / "ruff"
+    wheel = setup.wheel_folder(pair[-1])
     every = ("unit", "headers", "stress", "linearizability")
     return [
         Step("layers", 30, lint_step(lint.layers)),
@@ -288,7 +289,7 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
         Step("clang-format", 60, lint_step(lint.clang_format)),
         Step("tools", 120, tool_tests),
         Step("c-gcc", 300, c_tests("dev", every)),
-        Step("clang-tidy", 240, lint_step(lambda: lint.clang_tidy("dev"))),
+        Step("clang-tidy", 240, lint_step(lambda: lint.clang_tidy(BUILD / "dev", wheel))),
         Step("c-clang", 240, c_tests("clang", ("unit", "headers"))),
         Step("c-posix", 240, c_tests("posix", ("unit", "stress"))),
         Step("c-asan", 300, c_tests("asan", ("unit", "stress"))),
