@@ -26,8 +26,12 @@
 LW_EXTERN_C_BEGIN
 
 /* Retired objects, or bytes, that make a thread start a grace period (bench/bench_smr.c, "batch"). */
+#ifndef LW_SMR_BATCH
 #define LW_SMR_BATCH 64
+#endif
+#ifndef LW_SMR_BATCH_BYTES
 #define LW_SMR_BATCH_BYTES ((size_t)256 * 1024)
+#endif
 
 /* Embedded in an object that is retired without allocation. */
 typedef struct lw_smr_node lw_smr_node;

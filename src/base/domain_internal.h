@@ -15,7 +15,9 @@ LW_EXTERN_C_BEGIN
 /* ---- wait queues (park.c) ---- */
 
 /* A power of two. With as many queues as this, 256 waiting addresses make a chain of 1.5 waiters. */
+#ifndef LW_PARK_QUEUES
 #define LW_PARK_QUEUES 256
+#endif
 
 typedef struct lw_waiter lw_waiter;
 struct lw_waiter {
@@ -75,12 +77,12 @@ static inline lw_record *lw_record_of(lw_thread *thread)
 }
 
 /* A module that keeps state in the records says what to do when a thread goes. `drain` may run foreign code; `close`
- * may not, and says whether the thread may go (else all are drained again). `forked` runs in a forked child for each
+ * may not; both are called again if references were handed over meanwhile. `forked` runs in a forked child for each
  * record but the surviving thread's own: its thread is no more, and its state may be half-changed. `before_fork` and
  * `after_fork` bracket the fork. Any may be NULL. */
 typedef struct lw_module_hooks {
     void (*drain)(lw_record *record);
-    bool (*close)(lw_record *record);
+    void (*close)(lw_record *record);
     void (*forked)(lw_record *record);
     void (*before_fork)(lw_domain *domain);
     void (*after_fork)(lw_domain *domain, bool child);

@@ -117,14 +117,21 @@ void lw_thread_exit_(void *value)
                 hooks->drain(r);
             }
         }
-        closed = true;
-        /* From the last to the first: the reference counts close when nothing runs on this thread any more. */
-        for (i = LW_MODULES - 1; i >= 0; i--) {
+        for (i = 0; i < LW_MODULES; i++) {
             const lw_module_hooks *hooks = lw_module(d, i);
-            if (hooks != NULL && hooks->close != NULL && !hooks->close(r)) {
-                closed = false;
+            if (hooks != NULL && hooks->close != NULL) {
+                hooks->close(r);
             }
         }
+        /* The rest is done here, whether or not a module has been used by now: another thread may use it later, and
+         * must not take this record for a living thread's. A thread that ends inside of a section ends the section. */
+        r->head.smr_depth = 0;
+        lw_atomic_store_release_u64(&r->head.smr_epoch, 0);
+        lw_rawlock_lock_(&r->ref_lock);
+        /* Whoever finds the queue closed merges in this thread's place (ref.c). */
+        closed = lw_atomic_load_relaxed_ptr(&r->head.ref_queue) == NULL;
+        LW_PLAIN_SET(r->ref_alive, !closed);
+        lw_rawlock_unlock_(&r->ref_lock);
     } while (!closed);
     while (r->slots != NULL) {
         lw_tls_slot *slot = r->slots;

@@ -84,19 +84,7 @@ static void lw_ref_drain_hook(lw_record *r)
     (void)lw_ref_drain_record(r);
 }
 
-static bool lw_ref_close(lw_record *r)
-{
-    bool empty;
-    lw_rawlock_lock_(&r->ref_lock);
-    empty = lw_atomic_load_relaxed_ptr(&r->head.ref_queue) == NULL;
-    if (empty) {
-        LW_PLAIN_SET(r->ref_alive, false);
-    }
-    lw_rawlock_unlock_(&r->ref_lock);
-    return empty;
-}
-
-static const lw_module_hooks lw_ref_hooks = {lw_ref_drain_hook, lw_ref_close, NULL, NULL, NULL};
+static const lw_module_hooks lw_ref_hooks = {lw_ref_drain_hook, NULL, NULL, NULL, NULL};
 
 /* Hands a QUEUED reference to its owner; if the owner has exited, merges in its place. Only this thread touches the
  * fields owner and destroy now: QUEUED was set by it. */

@@ -3,7 +3,9 @@
 #include "../base/domain_internal.h"
 
 /* How long lw_smr_flush and lw_smr_synchronize sleep between two looks: the first ones only yield. */
+#ifndef LW_SMR_YIELDS
 #define LW_SMR_YIELDS 16
+#endif
 #define LW_SMR_SLEEP_MIN_NS INT64_C(20000)
 #define LW_SMR_SLEEP_MAX_NS INT64_C(1000000)
 
@@ -236,13 +238,10 @@ static void lw_smr_drain(lw_record *r)
     }
 }
 
-static bool lw_smr_close(lw_record *r)
+static void lw_smr_close(lw_record *r)
 {
     lw_domain *d = lw_domain_get();
     unsigned i;
-    /* An exit in the middle of a section (pthread_exit) ends the section. */
-    r->head.smr_depth = 0;
-    lw_atomic_store_release_u64(&r->head.smr_epoch, 0);
     lw_rawlock_lock_(&d->smr_lock);
     lw_batch_join(&d->smr_orphans, &r->open);
     for (i = 0; i < r->closed_count; i++) {
@@ -251,8 +250,8 @@ static bool lw_smr_close(lw_record *r)
     lw_smr_note_left(d);
     lw_rawlock_unlock_(&d->smr_lock);
     r->closed_count = 0;
+    r->freeing = false; /* a thread that ends inside of a free function loses the rest of that batch */
     lw_smr_account(r);
-    return true;
 }
 
 static void lw_smr_forked(lw_record *r)

@@ -5,7 +5,9 @@
 
 /* Looks at a held lock this often before it sleeps (bench/bench_mutex.c, "spins"). On one processor it would be
  * waste, but so short a one that asking is not worth it. */
+#ifndef LW_MUTEX_SPINS
 #define LW_MUTEX_SPINS 40
+#endif
 
 static bool lw_mutex_validate(void *arg)
 {

@@ -11,6 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The lock is held for a few dozen instructions: most waits end within this many looks. */
+#ifndef LW_RAWLOCK_SPINS
+#define LW_RAWLOCK_SPINS 40
+#endif
+
 static int lw_futex_wait(const lw_atomic_u32 *word, uint32_t expected, int64_t deadline_ns)
 {
     struct timespec at, *limit = NULL;
@@ -80,7 +85,7 @@ void lw_rawlock_lock_(lw_rawlock *lock)
 {
     uint32_t word = 0;
     unsigned spins;
-    for (spins = 0; spins < 40; spins++) {
+    for (spins = 0; spins < LW_RAWLOCK_SPINS; spins++) {
         /* (3) acquire: pairs with the release (4). */
         if (lw_atomic_cas_acquire_u32(&lock->word, &word, 1)) {
             return;
