@@ -57,6 +57,7 @@ static void lw_domain_make(lw_domain *d)
         lw_rawlock_init_(&d->park_queues[i].lock);
     }
     lw_atomic_store_relaxed_u64(&d->smr_clock, 1);
+    lw_atomic_store_relaxed_u64(&d->seed, lw_random_());
     d->has_membarrier = lw_membarrier_init_();
     lw_atomic_store_relaxed_u32(&d->has_key, lw_key_create_(&d->key, lw_thread_exit_));
 }

@@ -71,6 +71,11 @@ struct LW_ALIGNED(LW_CACHE_LINE) lw_record {
     bool in_use;          /* under the domain's lock */
 };
 
+/* The allocator promises no more than malloc's alignment: room for n bytes on cache lines of their own. */
+#define LW_LINES_SIZE(n) ((n) + LW_CACHE_LINE - 1)
+#define LW_LINES_ALIGN(raw)                                                                        \
+    ((void *)(((uintptr_t)(raw) + LW_CACHE_LINE - 1) & ~(uintptr_t)(LW_CACHE_LINE - 1)))
+
 static inline lw_record *lw_record_of(lw_thread *thread)
 {
     return (lw_record *)(void *)thread;
@@ -96,6 +101,7 @@ struct lw_domain {
     lw_atomic_u32 allocated; /* something was: the allocator stays */
     lw_atomic_u32 has_key; /* `key` is made; if none was free, that is tried again under the lock */
     bool has_membarrier;
+    lw_atomic_u64 seed; /* of hashes: random at first, another one for each map */
     lw_key key;
     lw_atomic_ptr block_before; /* lw_block_hooks */
     lw_atomic_ptr block_after;

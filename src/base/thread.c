@@ -11,6 +11,7 @@ static const lw_module_hooks *lw_module(lw_domain *d, int module)
 static lw_record *lw_record_take(lw_domain *d)
 {
     lw_record *r;
+    void *raw;
     lw_rawlock_lock_(&d->lock);
     r = d->free_records;
     if (r != NULL) {
@@ -21,10 +22,11 @@ static lw_record *lw_record_take(lw_domain *d)
     if (r != NULL) {
         return r;
     }
-    r = (lw_record *)lw_alloc(sizeof *r);
-    if (r == NULL) {
+    raw = lw_alloc(LW_LINES_SIZE(sizeof *r));
+    if (raw == NULL) {
         return NULL;
     }
+    r = (lw_record *)LW_LINES_ALIGN(raw); /* never freed */
     r->head.smr_clock = &d->smr_clock;
     lw_rawlock_init_(&r->ref_lock);
     lw_rawlock_lock_(&d->lock);

@@ -65,6 +65,7 @@ struct lw_map {
     size_t min_buckets;
     unsigned stripes;
     lw_stripe *stripe;
+    void *stripe_memory;
     lw_mutex_t resize;   /* held by whoever starts a resize; never waited for */
     lw_atomic_u64 grace; /* links may be reused after this; LW_RESIZING until a resize has ended */
 };
@@ -395,19 +396,21 @@ lw_map_t *lw_map_new(const lw_map_config *config)
     map->stripes = (unsigned)(stripes > 64 && config->stripes == 0 ? 64
                               : stripes > 65536                    ? 65536
                                                                    : stripes);
-    map->seed = config->seed != 0 ? lw_mix(config->seed) : lw_random_();
+    map->seed = lw_mix(config->seed != 0 ? config->seed
+                                         : lw_atomic_add_relaxed_u64(&lw_domain_get()->seed, 1));
     map->min_buckets = lw_power_of_two(config->capacity);
     if (map->min_buckets < map->stripes) {
         map->min_buckets = map->stripes;
     }
-    map->stripe = (lw_stripe *)lw_alloc(map->stripes * sizeof *map->stripe);
+    map->stripe_memory = lw_alloc(LW_LINES_SIZE(map->stripes * sizeof *map->stripe));
+    map->stripe = (lw_stripe *)LW_LINES_ALIGN(map->stripe_memory);
     lw_atomic_store_relaxed_ptr(&map->table, lw_table_new(map->min_buckets, 0));
     if (config->release != NULL) {
         map->owner = (lw_map_owner *)lw_alloc(sizeof *map->owner);
     }
-    if (map->stripe == NULL || lw_atomic_load_relaxed_ptr(&map->table) == NULL ||
+    if (map->stripe_memory == NULL || lw_atomic_load_relaxed_ptr(&map->table) == NULL ||
         (config->release != NULL && map->owner == NULL)) {
-        lw_free(map->stripe);
+        lw_free(map->stripe_memory);
         lw_free(lw_atomic_load_relaxed_ptr(&map->table));
         lw_free(map->owner);
         lw_free(map);
@@ -447,7 +450,7 @@ void lw_map_free(lw_map_t *map)
         }
         lw_free(t);
     }
-    lw_free(map->stripe);
+    lw_free(map->stripe_memory);
     if (map->owner != NULL) {
         lw_owner_drop(map->owner);
     }
