@@ -505,7 +505,7 @@ static bool lw_free_table(lw_smr_node *node)
 static bool lw_map_help(lw_map_t *map, uint64_t units)
 {
     lw_table *from, *to;
-    uint64_t all, first = 0, unit, last = 0;
+    uint64_t all = 0, first = 0, unit, last = 0;
     lw_smr_enter();
     from = (lw_table *)lw_atomic_load_acquire_ptr(&map->table);
     /* (9) acquire: pairs with (10), for the next table's first fields. */
