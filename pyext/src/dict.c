@@ -1045,8 +1045,7 @@ static void dict_dealloc(PyObject *self)
 
 PyDoc_STRVAR(dict_doc,
 "ConcurrentDict() -> new empty dictionary\n"
-"ConcurrentDict(mapping or iterable of pairs, **kwargs)\n"
-"--\n\n"
+"ConcurrentDict(mapping or iterable of pairs, **kwargs)\n\n"
 "A dictionary for many threads. It has the methods of dict; each operation on one key\n"
 "is atomic, and reads take no lock.\n\n"
 "Iteration is weakly consistent: it never fails because of a change, it yields a key\n"
