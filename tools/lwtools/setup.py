@@ -73,10 +73,19 @@ def digest(paths: Iterable[str], *words: str) -> str:
 class Environment:
     """A virtual environment under build/venv, with a stamp for each part that is in it."""
 
-    def __init__(self, tag: str, base: Sequence[str], identity: str) -> None:
+    def __init__(
+        self,
+        tag: str,
+        base: str,
+        identity: str,
+        installer: Environment | None = None,
+        runner: Sequence[str] = (),
+    ) -> None:
         self.tag = tag
-        self.base = list(base)
+        self.base = base
         self.identity = identity
+        self.installer = installer
+        self.runner = runner
         self.folder = VENVS / tag
         self.python = self.folder / "bin" / "python"
         self.log = BUILD / "logs" / f"setup-{tag}.log"
@@ -111,15 +120,16 @@ class Environment:
         for variable in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MFLAGS"):
             environment.pop(variable, None)
         environment |= {"CMAKE_BUILD_PARALLEL_LEVEL": str(cores()), **(env or {})}
-        if run_logged(command, self.log, progress, cwd=ROOT, env=environment) != 0:
+        if run_logged([*self.runner, *command], self.log, progress, cwd=ROOT, env=environment) != 0:
             progress.done("failed")
             raise ToolError(f"{failure}: {reason(self.log)} (log: {self.log})")
 
     def pip(self, *words: str | Path) -> list[str | Path]:
-        return [
-            *self.base[:-1], self.python, "-m", "pip", "--disable-pip-version-check",
-            "install", *words,
-        ]  # fmt: skip
+        python = self.installer.python if self.installer else self.python
+        command = [python, "-m", "pip", "--disable-pip-version-check", "install"]
+        if self.installer:
+            command += ["--ignore-installed", "--prefix", self.folder]
+        return [*command, *words]
 
     def ensure(self, packages: Sequence[str]) -> None:
         stamp = digest([], self.identity, *packages)
@@ -129,7 +139,9 @@ class Environment:
         self.log.unlink(missing_ok=True)
         progress = Progress(f"build/venv/{self.tag}")
         progress.tick("create")
-        self.run([*self.base, "-m", "venv", self.folder], progress, "cannot create the environment")
+        options = ["--without-pip"] if self.installer else []
+        command = [self.base, "-m", "venv", *options, self.folder]
+        self.run(command, progress, "cannot create the environment")
         progress.tick(f"install {' '.join(packages)}")
         # Only wheels: a source package may ask for a tool chain (Rust) that is not here, and pip
         # then takes the newest version that has a wheel for this interpreter.
@@ -137,7 +149,7 @@ class Environment:
             self.pip("--only-binary", ":all:", *packages), progress, "cannot install from PyPI"
         )
         self.mark("packages", stamp)
-        progress.done(f"created from {self.base[-1]}, {len(packages)} packages from PyPI")
+        progress.done(f"created from {self.base}, {len(packages)} packages from PyPI")
 
     def build(self, part: str, inputs: Sequence[str], words: Sequence[str], **env: str) -> None:
         """Build one of this checkout's own packages, if its inputs changed."""
@@ -160,42 +172,66 @@ class Environment:
         progress.done(f"built {part}")
 
 
-def environment_of(one: Interpreter) -> Environment:
-    base = [*cpython_build.fixed_addresses(), one.path] if one.tsan else [one.path]
+def environment_of(one: Interpreter, installer: Environment | None = None) -> Environment:
     status = os.stat(one.path)
-    return Environment(one.tag, base, f"{one.path} {one.version} {status.st_mtime_ns}")
+    return Environment(
+        one.tag,
+        one.path,
+        f"{one.path} {one.version} {status.st_mtime_ns}",
+        installer,
+        cpython_build.fixed_addresses() if one.tsan else (),
+    )
 
 
-def wheel_folder(one: Interpreter) -> Path:
-    """Where the package is compiled, so that a second build compiles only what changed."""
-    return BUILD / "wheel" / one.tag
-
-
-def ensure_environment(one: Interpreter) -> Environment:
+def ensure_environment(one: Interpreter) -> None:
     environment = environment_of(one)
-    lists = apt.package_lists()["pip"]
-    options = ["-Ccmake.define.CMAKE_EXPORT_COMPILE_COMMANDS=ON"]
-    env: dict[str, str] = {}
-    if one.tsan:
-        environment.ensure(lists["interpreter-tsan"])
-        options += ["-Ccmake.define.LATCHWORK_ATOMIC=tsan", "-Ccmake.build-type=RelWithDebInfo"]
-        flags = "-fsanitize=thread -fno-omit-frame-pointer"
-        env = {"CC": "clang-14", "CXX": "clang++-14", "CFLAGS": flags, "CXXFLAGS": flags}
-        env["TSAN_OPTIONS"] = "report_bugs=0"
-    else:
-        environment.ensure(lists["interpreter"])
-    environment.build(
-        "latchwork", PACKAGE_INPUTS, [f"-Cbuild-dir={wheel_folder(one)}", *options, "."], **env
+    environment.ensure(apt.package_lists()["pip"]["interpreter"])
+    build_packages(environment)
+
+
+def ensure_tsan_environment(one: Interpreter, found: list[Interpreter]) -> None:
+    """The ThreadSanitizer build runs the tests, and leaves all else to a build of its version.
+
+    Both have one ABI, and under ThreadSanitizer pip takes minutes for what are seconds elsewhere.
+    """
+    twins = [each for each in found if each.chosen and each.version == one.version]
+    twins = [each for each in twins if each.kind == one.kind]
+    environment = environment_of(one, environment_of(twins[0]) if twins else None)
+    environment.ensure(apt.package_lists()["pip"]["interpreter-tsan"])
+    flags = "-fsanitize=thread -fno-omit-frame-pointer -g1"
+    build_packages(
+        environment,
+        ["-Ccmake.define.LATCHWORK_ATOMIC=tsan"],
+        CC="clang-14",
+        CXX="clang++-14",
+        CFLAGS=flags,
+        CXXFLAGS=flags,
+        LDFLAGS="-fsanitize=thread",
+        TSAN_OPTIONS="report_bugs=0",
     )
-    environment.build(
-        DEMO_EXAMPLE, [*PACKAGE_INPUTS, DEMO_EXAMPLE], [str(ROOT / DEMO_EXAMPLE)], **env
-    )
-    return environment
+
+
+def wheel_folder(tag: str) -> Path:
+    """Where the package is compiled, so that a second build compiles only what changed."""
+    return BUILD / "wheel" / tag
+
+
+def build_packages(environment: Environment, options: Sequence[str] = (), **env: str) -> None:
+    words = [
+        f"-Cbuild-dir={wheel_folder(environment.tag)}",
+        "-Ccmake.define.CMAKE_EXPORT_COMPILE_COMMANDS=ON",
+    ]
+    environment.build("latchwork", PACKAGE_INPUTS, [*words, *options, "."], **env)
+    # A copy, since setuptools writes beside the sources.
+    copy = BUILD / "example" / environment.tag / Path(DEMO_EXAMPLE).name
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(ROOT / DEMO_EXAMPLE, copy)
+    environment.build(DEMO_EXAMPLE, [*PACKAGE_INPUTS, DEMO_EXAMPLE], [str(copy)], **env)
 
 
 def ensure_tools() -> None:
     base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    environment = Environment("tools", [base], f"{base} {sys.version}")
+    environment = Environment("tools", base, f"{base} {sys.version}")
     environment.ensure(apt.package_lists()["pip"]["tools"])
 
 
@@ -230,11 +266,13 @@ def run_setup(purpose: str) -> None:
     with file_lock(VENVS / ".lock", "Another set-up is under way in this checkout; waiting."):
         ensure_tools()
         wanted = demo_pair(found) if purpose in ("demo", "bench") else interpreters.chosen(found)
-        if purpose in ("verify", "all"):
-            wanted = [*wanted, *[one for one in found if one.tsan][-1:]]
         for one in wanted:
             ensure_environment(one)
-    names = ", ".join(f"{one.version} {one.kind}{' TSan' if one.tsan else ''}" for one in wanted)
+        if purpose in ("verify", "all"):
+            tsan = [one for one in found if one.tsan][-1]
+            ensure_tsan_environment(tsan, found)
+            wanted = [*wanted, tsan]
+    names = ", ".join(one.name for one in wanted)
     say(
         f"Set up in {time.monotonic() - start:.1f} s: {names}; environments in build/venv, "
         f"interpreters that this project built in {cache_dir()}"

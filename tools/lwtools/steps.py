@@ -281,7 +281,7 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
     chosen = [one for one in found if one.chosen]
     pair = setup.demo_pair(found)
     ruff = setup.TOOLS_PYTHON.parent / "ruff"
-    wheel = setup.wheel_folder(pair[-1])
+    wheel = setup.wheel_folder(pair[-1].tag)
     every = ("unit", "headers", "stress", "linearizability")
     return [
         Step("layers", 30, lint_step(lint.layers)),
