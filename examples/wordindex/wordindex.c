@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* wordindex: counts identifiers. A worked example of latchwork/cpython.h: native entries, counted by
- * a biased reference count, in a concurrent map that many threads fill while they are detached from
- * Python.
+/* wordindex: counts identifiers. A worked example of latchwork/cpython.h: native entries, counted
+ * by a biased reference count, in a concurrent map that many threads fill while they are detached
+ * from Python.
  *
  *   index = wordindex.Index()
  *   index.add([b"to be", b"or not to be"])     # from as many threads as you like
  *   index.counts() -> {b"to": 2, b"be": 2, b"or": 1, b"not": 1}
  *
  * An identifier is a run of letters, digits and underscores that does not begin with a digit; every
- * byte from 128 on is a letter, as in CPython's own tokenizer. As a regular expression over bytes, the
- * group of each match, where it has one:
+ * byte from 128 on is a letter, as in CPython's own tokenizer. As a regular expression over bytes,
+ * the group of each match, where it has one:
  *
  *   [0-9][0-9A-Za-z_\x80-\xff]*|([A-Za-z_\x80-\xff][0-9A-Za-z_\x80-\xff]*)
  */

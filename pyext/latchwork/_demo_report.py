@@ -98,14 +98,14 @@ def text_table(result: Mapping[str, Any]) -> Any:
         )
     for missing in result["missing"]:
         table.add_section()
-        table.add_row(name, Text(missing["engine"]), "-", "-", "-", Text(missing["why"]))
+        table.add_row(name, Text(missing["engine"]), "-", "-", "-", "left out, see below")
     return table
 
 
-def footer(corpus: Corpus) -> list[str]:
-    lines = skip_lines(corpus)
-    skipped = [f"  {line}" for line in lines] if lines else []
-    return ["Skipped:" if skipped else "Skipped: nothing.", *skipped]
+def footer(corpus: Corpus, result: Mapping[str, Any]) -> list[str]:
+    skipped = [f"  {line}" for line in skip_lines(corpus)]
+    missing = [f"{one['engine']} was left out: {one['why']}" for one in result["missing"]]
+    return ["Skipped:" if skipped else "Skipped: nothing.", *skipped, *missing]
 
 
 def picture(result: Mapping[str, Any]) -> bytes:
@@ -118,7 +118,7 @@ def picture(result: Mapping[str, Any]) -> bytes:
     threads = sorted({row["threads"] for row in rows})
     width = 0.8 / max(len(engines), 1)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "latchwork"}):
-        figure = Figure(figsize=(max(6.4, 1.6 + 1.4 * len(threads)), 4.2), layout="constrained")
+        figure = Figure(figsize=(max(6.4, 1.6 + 1.4 * len(threads)), 4.6), layout="constrained")
         axes = figure.add_subplot()
         for i, engine in enumerate(engines):
             of_engine = {row["threads"]: row["speedup"] for row in rows if row["engine"] == engine}
@@ -136,7 +136,7 @@ def picture(result: Mapping[str, Any]) -> bytes:
         axes.set_ylabel("speed-up over one thread of the same engine")
         axes.set_ylim(0, 1.15 * max([*threads, *(row["speedup"] for row in rows)]))
         axes.set_title(f"Indexing {result['files']:,} files, {result['interpreter']['name']}")
-        axes.legend(fontsize=8)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None})

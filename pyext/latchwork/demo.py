@@ -38,7 +38,7 @@ from ._demo_corpus import (
 )
 from ._demo_engines import Engine, EngineKind, engine_kinds
 
-MAX_THREADS = 1024
+MAX_THREADS = 256
 # A worker claims this much text at a time: some milliseconds of the fastest engine, so that the
 # claims cost nothing, the last worker is not far behind, and Ctrl-C is answered at once.
 CHUNK_BYTES = 1 << 18
@@ -387,7 +387,7 @@ def _show(corpus: Corpus, result: dict[str, Any]) -> None:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 120
     console.print(report.text_table(result))
-    for line in report.footer(corpus):
+    for line in report.footer(corpus, result):
         console.print(line, markup=False, soft_wrap=True)
     checked = sum(len(row["runs"]) for row in result["rows"] if row["correct"])
     console.print(
