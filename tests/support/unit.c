@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "unit.h"
+
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { UNIT_MAX = 256 };
+
+static struct CMUnitTest unit_tests[UNIT_MAX];
+static size_t unit_count;
+
+void unit_add(const char *name, CMUnitTestFunction fn)
+{
+    CHECK(unit_count < UNIT_MAX);
+    unit_tests[unit_count].name = name;
+    unit_tests[unit_count].test_func = fn;
+    unit_count++;
+}
+
+static int unit_run_each(char *program)
+{
+    size_t i, failed = 0;
+    for (i = 0; i < unit_count; i++) {
+        char *name = strdup(unit_tests[i].name);
+        char *args[3] = {program, name, NULL};
+        int status = -1;
+        pid_t child;
+        CHECK(name != NULL);
+        CHECK_EQ(posix_spawn(&child, "/proc/self/exe", NULL, NULL, args, environ), 0);
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+            failed++;
+            fprintf(stderr, "FAILED: %s\n", name);
+        }
+        free(name);
+    }
+    printf("%zu passed, %zu failed\n", unit_count - failed, failed);
+    return failed != 0 || unit_count == 0;
+}
+
+int main(int argc, char **argv)
+{
+    size_t i;
+    if (argc == 1) {
+        return unit_run_each(argv[0]);
+    }
+    if (strcmp(argv[1], "--list") == 0) {
+        for (i = 0; i < unit_count; i++) {
+            puts(unit_tests[i].name);
+        }
+        return unit_count == 0;
+    }
+    for (i = 0; i < unit_count; i++) {
+        if (strcmp(unit_tests[i].name, argv[1]) == 0) {
+            return _cmocka_run_group_tests(argv[1], &unit_tests[i], 1, NULL, NULL);
+        }
+    }
+    fprintf(stderr, "no test case '%s'\n", argv[1]);
+    return 2;
+}

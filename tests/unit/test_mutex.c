@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <latchwork/mutex.h>
+
+#include "heap.h"
+#include "unit.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define MS INT64_C(1000000)
+
+TEST(four_bytes_all_zero)
+{
+    lw_mutex_t zeroed, initialised = LW_MUTEX_INIT, set;
+    memset(&zeroed, 0, sizeof zeroed);
+    memset(&set, 0xff, sizeof set);
+    lw_mutex_init(&set);
+    CHECK_EQ(sizeof zeroed, 4);
+    CHECK_EQ(memcmp(&zeroed, &initialised, sizeof zeroed), 0);
+    CHECK_EQ(memcmp(&zeroed, &set, sizeof zeroed), 0);
+    CHECK(!lw_mutex_is_locked(&zeroed));
+    lw_mutex_lock(&zeroed);
+    lw_mutex_unlock(&zeroed);
+    CHECK_EQ(memcmp(&zeroed, &initialised, sizeof zeroed), 0);
+}
+
+TEST(lock_trylock_unlock)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    int i;
+    for (i = 0; i < 3; i++) {
+        CHECK(lw_mutex_trylock(&m));
+        CHECK(lw_mutex_is_locked(&m));
+        CHECK(!lw_mutex_trylock(&m));
+        lw_mutex_unlock(&m);
+        CHECK(!lw_mutex_is_locked(&m));
+        lw_mutex_lock(&m);
+        CHECK(lw_mutex_is_locked(&m));
+        CHECK(!lw_mutex_trylock(&m));
+        lw_mutex_unlock(&m);
+    }
+}
+
+TEST(lock_for)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    CHECK_EQ(lw_mutex_lock_for(&m, 0), LW_OK);
+    CHECK_EQ(lw_mutex_lock_for(&m, 0), LW_TIMEOUT);
+    CHECK_EQ(lw_mutex_lock_for(&m, 1), LW_TIMEOUT);
+    CHECK_EQ(lw_mutex_lock_for(&m, 2 * MS), LW_TIMEOUT);
+    CHECK(lw_mutex_is_locked(&m));
+    lw_mutex_unlock(&m);
+    CHECK_EQ(lw_mutex_lock_for(&m, -1), LW_OK);
+    lw_mutex_unlock(&m);
+    CHECK_EQ(lw_mutex_lock_for(&m, INT64_MAX), LW_OK);
+    CHECK_EQ(lw_mutex_lock_flags(&m, 0, LW_WAIT_ATTACHED), LW_TIMEOUT);
+    lw_mutex_unlock(&m);
+    CHECK_EQ(lw_mutex_lock_flags(&m, 0, LW_WAIT_INTERRUPTIBLE), LW_OK);
+    lw_mutex_unlock(&m);
+    CHECK(!lw_mutex_is_locked(&m));
+}
+
+typedef struct locker {
+    lw_mutex_t *mutex;
+    int64_t timeout_ns;
+    unsigned flags;
+    lw_status status;
+    support_thread thread;
+    int *entered;
+    int done;
+} locker;
+
+static void lock_once(void *arg)
+{
+    locker *l = (locker *)arg;
+    l->status = lw_mutex_lock_flags(l->mutex, l->timeout_ns, l->flags);
+    if (l->status == LW_OK) {
+        ++*l->entered;
+        lw_mutex_unlock(l->mutex);
+    }
+    __atomic_store_n(&l->done, 1, __ATOMIC_RELEASE);
+}
+
+static int entered;
+
+/* Returns when it sleeps, or has given up already. */
+static void start_locker(locker *l, lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
+{
+    size_t before = support_waiters(m);
+    memset(l, 0, sizeof *l);
+    l->mutex = m;
+    l->timeout_ns = timeout_ns;
+    l->flags = flags;
+    l->entered = &entered;
+    support_start(&l->thread, lock_once, l);
+    while (support_waiters(m) <= before && !__atomic_load_n(&l->done, __ATOMIC_ACQUIRE)) {
+        support_sleep(200000);
+    }
+}
+
+TEST(waiters_get_it_one_after_the_other)
+{
+    enum { N = 8 };
+    lw_mutex_t m = LW_MUTEX_INIT;
+    locker lockers[N];
+    int i;
+    lw_mutex_lock(&m);
+    for (i = 0; i < N; i++) {
+        start_locker(&lockers[i], &m, i % 2 == 0 ? -1 : INT64_MAX, LW_WAIT_DEFAULT);
+    }
+    CHECK_EQ(entered, 0);
+    lw_mutex_unlock(&m);
+    for (i = 0; i < N; i++) {
+        support_join(&lockers[i].thread);
+        CHECK_EQ(lockers[i].status, LW_OK);
+    }
+    CHECK_EQ(entered, N);
+    CHECK_EQ(support_waiters(&m), 0);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
+}
+
+TEST(timed_out_waiters_leave_no_trace)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    locker a, b;
+    lw_mutex_lock(&m);
+    start_locker(&a, &m, 20 * MS, LW_WAIT_DEFAULT);
+    start_locker(&b, &m, 25 * MS, LW_WAIT_DEFAULT);
+    support_join(&a.thread);
+    support_join(&b.thread);
+    CHECK_EQ(a.status, LW_TIMEOUT);
+    CHECK_EQ(b.status, LW_TIMEOUT);
+    CHECK_EQ(entered, 0);
+    CHECK_EQ(support_waiters(&m), 0);
+    CHECK(lw_mutex_is_locked(&m));
+    lw_mutex_unlock(&m);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
+    CHECK(lw_mutex_trylock(&m));
+    lw_mutex_unlock(&m);
+}
+
+TEST(one_times_out_and_the_other_gets_it)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    locker patient, hasty;
+    lw_mutex_lock(&m);
+    start_locker(&patient, &m, -1, LW_WAIT_DEFAULT);
+    start_locker(&hasty, &m, 5 * MS, LW_WAIT_DEFAULT);
+    support_join(&hasty.thread);
+    CHECK_EQ(hasty.status, LW_TIMEOUT);
+    lw_mutex_unlock(&m);
+    support_join(&patient.thread);
+    CHECK_EQ(patient.status, LW_OK);
+    CHECK_EQ(entered, 1);
+}
+
+/* ---- Misuse ---- */
+
+static void unlock_unlocked(void *arg)
+{
+    lw_mutex_unlock((lw_mutex_t *)arg);
+}
+
+static void expect_abort(lw_mutex_t *m)
+{
+    char output[512];
+    int status = support_fork(unlock_unlocked, m, output, sizeof output);
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(WTERMSIG(status), SIGABRT);
+    CHECK(strstr(output, "lw_mutex_unlock") != NULL);
+    CHECK(strstr(output, "not locked") != NULL);
+    CHECK(strchr(output, '\n') != NULL);
+}
+
+TEST(unlock_of_an_unlocked_one_ends_the_process)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    expect_abort(&m);
+    lw_mutex_lock(&m);
+    lw_mutex_unlock(&m);
+    expect_abort(&m);
+}
+
+/* ---- Hooks and signals ---- */
+
+static int befores, afters;
+static uint32_t word_at_after;
+static lw_mutex_t hooked;
+
+static void *hook_before(void)
+{
+    __atomic_fetch_add(&befores, 1, __ATOMIC_RELAXED);
+    return &befores;
+}
+
+static void hook_after(void *token)
+{
+    CHECK(token == &befores);
+    /* None of the library's locks is held here: another of its locks may be taken. */
+    {
+        lw_mutex_t other = LW_MUTEX_INIT;
+        lw_mutex_lock(&other);
+        lw_mutex_unlock(&other);
+    }
+    word_at_after = lw_atomic_load_relaxed_u32(&hooked.word);
+    __atomic_fetch_add(&afters, 1, __ATOMIC_RELAXED);
+}
+
+TEST(a_wait_detaches_unless_told_not_to)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_after};
+    locker l;
+    lw_domain_set_block_hooks(&hooks);
+    lw_mutex_lock(&hooked);
+    start_locker(&l, &hooked, 3 * MS, LW_WAIT_ATTACHED);
+    support_join(&l.thread);
+    CHECK_EQ(l.status, LW_TIMEOUT);
+    CHECK_EQ(befores, 0);
+    start_locker(&l, &hooked, 3 * MS, LW_WAIT_DEFAULT);
+    support_join(&l.thread);
+    CHECK_EQ(l.status, LW_TIMEOUT);
+    CHECK_EQ(befores, 1);
+    CHECK_EQ(afters, 1);
+    start_locker(&l, &hooked, -1, LW_WAIT_DEFAULT);
+    CHECK_EQ(befores, 2);
+    CHECK_EQ(afters, 1);
+    lw_mutex_unlock(&hooked);
+    support_join(&l.thread);
+    CHECK_EQ(l.status, LW_OK);
+    CHECK_EQ(befores, afters);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&hooked.word), 0);
+}
+
+static void on_signal(int number)
+{
+    (void)number;
+}
+
+TEST(signal_interrupts_who_asked_for_it)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    struct sigaction action;
+    locker l;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    lw_mutex_lock(&m);
+    start_locker(&l, &m, -1, LW_WAIT_INTERRUPTIBLE);
+    while (support_waiters(&m) != 0) {
+        CHECK_EQ(pthread_kill(l.thread.id, SIGUSR1), 0);
+        support_sleep(MS);
+    }
+    support_join(&l.thread);
+    CHECK_EQ(l.status, LW_INTERRUPTED);
+    CHECK_EQ(entered, 0);
+    lw_mutex_unlock(&m);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
+}
+
+/* ---- Exclusion, and the memory freed by whoever locks next ---- */
+
+enum { THREADS = 4, ROUNDS = 20000 };
+
+static lw_mutex_t counter_mutex;
+static uint64_t counter;
+
+static void count_up(void *arg)
+{
+    int i;
+    (void)arg;
+    for (i = 0; i < ROUNDS; i++) {
+        if (i % 3 == 0) {
+            while (!lw_mutex_trylock(&counter_mutex)) {
+                support_sleep(1000);
+            }
+        } else if (i % 3 == 1) {
+            while (lw_mutex_lock_for(&counter_mutex, 50000) != LW_OK) {
+            }
+        } else {
+            lw_mutex_lock(&counter_mutex);
+        }
+        counter++;
+        lw_mutex_unlock(&counter_mutex);
+    }
+}
+
+TEST(exclusion)
+{
+    char unused[THREADS] = {0};
+    support_run(THREADS, count_up, unused, 1);
+    CHECK_EQ(counter, THREADS * ROUNDS);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&counter_mutex.word), 0);
+}
+
+typedef struct object {
+    lw_mutex_t mutex;
+    int users;
+} object;
+
+enum { OBJECTS = 3000 };
+static object *objects[OBJECTS];
+
+static void use_and_free(void *arg)
+{
+    int i;
+    (void)arg;
+    for (i = 0; i < OBJECTS; i++) {
+        object *o = objects[i];
+        bool last;
+        lw_mutex_lock(&o->mutex);
+        last = --o->users == 0;
+        lw_mutex_unlock(&o->mutex);
+        if (last) {
+            memset(o, 0xdd, sizeof *o);
+            free(o);
+        }
+    }
+}
+
+TEST(the_next_owner_may_free_it)
+{
+    char unused[THREADS] = {0};
+    int i;
+    for (i = 0; i < OBJECTS; i++) {
+        objects[i] = (object *)calloc(1, sizeof *objects[i]);
+        CHECK(objects[i] != NULL);
+        objects[i]->users = THREADS;
+    }
+    support_run(THREADS, use_and_free, unused, 1);
+}
+
+TEST(locking_needs_no_memory)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    locker l;
+    heap_install();
+    heap_fail_after(0);
+    lw_mutex_lock(&m);
+    start_locker(&l, &m, -1, LW_WAIT_DEFAULT);
+    lw_mutex_unlock(&m);
+    support_join(&l.thread);
+    CHECK_EQ(l.status, LW_OK);
+    CHECK_EQ(heap_calls(), 0);
+}
+
+/* ---- Fork: a mutex that the forking thread holds, others waiting for it ---- */
+
+static void child_unlocks(void *arg)
+{
+    lw_mutex_t *m = (lw_mutex_t *)arg;
+    locker l;
+    CHECK(lw_mutex_is_locked(m));
+    lw_mutex_unlock(m);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&m->word), 0);
+    lw_mutex_lock(m);
+    entered = 0;
+    start_locker(&l, m, -1, LW_WAIT_DEFAULT);
+    lw_mutex_unlock(m);
+    support_join(&l.thread);
+    CHECK_EQ(entered, 1);
+}
+
+TEST(forked_child_unlocks_what_it_holds)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    locker l[2];
+    lw_mutex_lock(&m);
+    start_locker(&l[0], &m, -1, LW_WAIT_DEFAULT);
+    start_locker(&l[1], &m, -1, LW_WAIT_DEFAULT);
+    support_fork_ok(child_unlocks, &m);
+    CHECK_EQ(support_waiters(&m), 2);
+    lw_mutex_unlock(&m);
+    support_join(&l[0].thread);
+    support_join(&l[1].thread);
+    CHECK_EQ(entered, 2);
+}

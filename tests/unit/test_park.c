@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <latchwork/park.h>
+
+#include "heap.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+enum { THREADS = 6 };
+
+#define MS INT64_C(1000000)
+
+static bool validate_yes(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+static bool validate_no(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+typedef struct leaves {
+    int calls;
+    int lasts;
+} leaves;
+
+static void count_leave(void *arg, bool last)
+{
+    leaves *l = (leaves *)arg;
+    l->calls++;
+    l->lasts += last;
+}
+
+typedef struct waiter {
+    const void *address;
+    support_thread thread;
+    leaves *leaves;
+    int64_t timeout_ns;
+    unsigned flags;
+    lw_status status;
+    uintptr_t token;
+    int order; /* of the return */
+    int done;
+} waiter;
+
+static int returned;
+
+static void wait_once(void *arg)
+{
+    waiter *w = (waiter *)arg;
+    w->status =
+        lw_park(w->address, validate_yes, count_leave, w->leaves, w->timeout_ns, w->flags, &w->token);
+    w->order = __atomic_fetch_add(&returned, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&w->done, 1, __ATOMIC_RELEASE);
+}
+
+static leaves common_leaves;
+
+static void launch_waiter(waiter *w, const void *address, int64_t timeout_ns, unsigned flags)
+{
+    memset(w, 0, sizeof *w);
+    w->address = address;
+    w->leaves = &common_leaves;
+    w->timeout_ns = timeout_ns;
+    w->flags = flags;
+    support_start(&w->thread, wait_once, w);
+}
+
+/* Returns when it is in the queue, or has given up already. */
+static void start_waiter(waiter *w, const void *address, int64_t timeout_ns, unsigned flags)
+{
+    size_t before = support_waiters(address);
+    launch_waiter(w, address, timeout_ns, flags);
+    while (support_waiters(address) <= before && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
+        support_sleep(200000);
+    }
+}
+
+TEST(validate_no_does_not_sleep)
+{
+    static int address;
+    leaves l = {0, 0};
+    CHECK_EQ(lw_park(&address, validate_no, count_leave, &l, -1, LW_WAIT_DEFAULT, NULL), LW_AGAIN);
+    CHECK_EQ(l.calls, 0);
+    CHECK_EQ(support_waiters(&address), 0);
+}
+
+TEST(zero_timeout_only_asks)
+{
+    static int address;
+    leaves l = {0, 0};
+    CHECK_EQ(lw_park(&address, validate_yes, count_leave, &l, 0, LW_WAIT_DEFAULT, NULL),
+             LW_TIMEOUT);
+    CHECK_EQ(lw_park(&address, validate_no, count_leave, &l, 0, LW_WAIT_DEFAULT, NULL), LW_AGAIN);
+    CHECK_EQ(support_waiters(&address), 0);
+}
+
+TEST(timeout_leaves_the_queue)
+{
+    static int address;
+    leaves l = {0, 0};
+    CHECK_EQ(lw_park(&address, validate_yes, count_leave, &l, 2 * MS, LW_WAIT_DEFAULT, NULL),
+             LW_TIMEOUT);
+    CHECK_EQ(l.calls, 1);
+    CHECK_EQ(l.lasts, 1);
+    CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 0);
+    CHECK_EQ(support_waiters(&address), 0);
+}
+
+TEST(shortest_and_longest_timeouts)
+{
+    static int address;
+    leaves l = {0, 0};
+    waiter w;
+    CHECK_EQ(lw_park(&address, validate_yes, count_leave, &l, 1, LW_WAIT_DEFAULT, NULL),
+             LW_TIMEOUT);
+    start_waiter(&w, &address, INT64_MAX, LW_WAIT_DEFAULT);
+    CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 1);
+    support_join(&w.thread);
+    CHECK_EQ(w.status, LW_OK);
+    start_waiter(&w, &address, INT64_MIN, LW_WAIT_DEFAULT);
+    CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 1);
+    support_join(&w.thread);
+    CHECK_EQ(w.status, LW_OK);
+}
+
+TEST(leave_says_whether_others_wait)
+{
+    static int address;
+    leaves l = {0, 0};
+    waiter w;
+    start_waiter(&w, &address, -1, LW_WAIT_DEFAULT);
+    CHECK_EQ(lw_park(&address, validate_yes, count_leave, &l, 2 * MS, LW_WAIT_DEFAULT, NULL),
+             LW_TIMEOUT);
+    CHECK_EQ(l.calls, 1);
+    CHECK_EQ(l.lasts, 0);
+    CHECK_EQ(lw_unpark_all(&address, 0), 1);
+    support_join(&w.thread);
+    CHECK_EQ(common_leaves.calls, 0); /* it was woken: `leave` is for those that were not */
+}
+
+typedef struct decision {
+    lw_unpark_result result;
+    const waiter *waiter;
+    bool still_asleep;
+    int calls;
+} decision;
+
+static uintptr_t decide(void *arg, lw_unpark_result result)
+{
+    decision *d = (decision *)arg;
+    d->result = result;
+    d->calls++;
+    return 4711;
+}
+
+TEST(unpark_with_nobody_there_decides_all_the_same)
+{
+    static int address;
+    decision d;
+    lw_unpark_result result;
+    memset(&d, 0, sizeof d);
+    result = lw_unpark_one(&address, decide, &d);
+    CHECK_EQ(result.woken, 0);
+    CHECK(!result.more);
+    CHECK_EQ(d.calls, 1);
+    CHECK_EQ(d.result.woken, 0);
+    CHECK(!d.result.more);
+    result = lw_unpark_one(&address, NULL, NULL);
+    CHECK_EQ(result.woken, 0);
+    CHECK_EQ(lw_unpark_all(&address, 1), 0);
+}
+
+TEST(unpark_one_takes_the_longest_waiting)
+{
+    static int address;
+    int i;
+    waiter waiters[THREADS];
+    for (i = 0; i < THREADS; i++) {
+        start_waiter(&waiters[i], &address, -1, LW_WAIT_DEFAULT);
+    }
+    for (i = 0; i < THREADS; i++) {
+        decision d;
+        lw_unpark_result result;
+        memset(&d, 0, sizeof d);
+        result = lw_unpark_one(&address, decide, &d);
+        CHECK_EQ(result.woken, 1);
+        CHECK_EQ(result.more, i + 1 < THREADS);
+        CHECK_EQ(d.calls, 1);
+        CHECK_EQ(d.result.woken, 1);
+        CHECK_EQ(d.result.more, result.more);
+        support_join(&waiters[i].thread);
+        CHECK_EQ(waiters[i].status, LW_OK);
+        CHECK_EQ(waiters[i].token, 4711);
+        CHECK_EQ(waiters[i].order, i);
+        CHECK_EQ(support_waiters(&address), (size_t)(THREADS - 1 - i));
+    }
+}
+
+TEST(no_decision_gives_token_zero)
+{
+    static int address;
+    waiter w;
+    start_waiter(&w, &address, -1, LW_WAIT_DEFAULT);
+    w.token = 99;
+    CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 1);
+    support_join(&w.thread);
+    CHECK_EQ(w.token, 0);
+}
+
+TEST(unpark_all)
+{
+    static int address, other;
+    int i;
+    waiter waiters[THREADS], apart;
+    start_waiter(&apart, &other, -1, LW_WAIT_DEFAULT);
+    for (i = 0; i < THREADS; i++) {
+        start_waiter(&waiters[i], &address, -1, LW_WAIT_DEFAULT);
+    }
+    CHECK_EQ(lw_unpark_all(&address, 55), THREADS);
+    for (i = 0; i < THREADS; i++) {
+        support_join(&waiters[i].thread);
+        CHECK_EQ(waiters[i].status, LW_OK);
+        CHECK_EQ(waiters[i].token, 55);
+    }
+    CHECK_EQ(lw_unpark_all(&address, 0), 0);
+    CHECK_EQ(support_waiters(&other), 1);
+    CHECK_EQ(lw_unpark_all(&other, 0), 1);
+    support_join(&apart.thread);
+}
+
+/* More addresses than there are queues, some of which so share one: a wake reaches its own address only. */
+TEST(addresses_that_share_a_queue_stay_apart)
+{
+    enum { MANY = 64, ADDRESSES = 20000 };
+    static char addresses[ADDRESSES];
+    static waiter waiters[MANY];
+    int i;
+    for (i = 0; i < MANY; i++) {
+        start_waiter(&waiters[i], &addresses[i * (ADDRESSES / MANY)], -1, LW_WAIT_DEFAULT);
+    }
+    for (i = 0; i < ADDRESSES; i++) {
+        if (i % (ADDRESSES / MANY) != 0 || i / (ADDRESSES / MANY) >= MANY) {
+            lw_unpark_result result = lw_unpark_one(&addresses[i], NULL, NULL);
+            CHECK_EQ(result.woken, 0);
+            CHECK(!result.more);
+        }
+    }
+    for (i = MANY - 1; i >= 0; i--) {
+        lw_unpark_result result = lw_unpark_one(waiters[i].address, NULL, NULL);
+        CHECK_EQ(result.woken, 1);
+        CHECK(!result.more);
+        support_join(&waiters[i].thread);
+        CHECK_EQ(waiters[i].status, LW_OK);
+    }
+}
+
+TEST(one_of_the_middle_may_give_up)
+{
+    static int address;
+    waiter first, middle, last;
+    start_waiter(&first, &address, -1, LW_WAIT_DEFAULT);
+    start_waiter(&middle, &address, 20 * MS, LW_WAIT_DEFAULT);
+    start_waiter(&last, &address, -1, LW_WAIT_DEFAULT);
+    support_join(&middle.thread);
+    CHECK_EQ(middle.status, LW_TIMEOUT);
+    CHECK_EQ(support_waiters(&address), 2);
+    CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 1);
+    support_join(&first.thread);
+    CHECK(!lw_unpark_one(&address, NULL, NULL).more);
+    support_join(&last.thread);
+}
+
+TEST(last_of_the_queue_may_give_up)
+{
+    static int address;
+    waiter first, last, next;
+    start_waiter(&first, &address, -1, LW_WAIT_DEFAULT);
+    start_waiter(&last, &address, 5 * MS, LW_WAIT_DEFAULT);
+    support_join(&last.thread);
+    CHECK_EQ(last.status, LW_TIMEOUT);
+    start_waiter(&next, &address, -1, LW_WAIT_DEFAULT);
+    CHECK_EQ(lw_unpark_all(&address, 0), 2);
+    support_join(&first.thread);
+    support_join(&next.thread);
+}
+
+/* ---- The futex form ---- */
+
+static lw_atomic_u32 word;
+
+static void wait_word(void *arg)
+{
+    *(lw_status *)arg = lw_park_wait_u32(&word, 7, -1, LW_WAIT_DEFAULT);
+}
+
+TEST(wait_u32)
+{
+    lw_status status = LW_INVALID;
+    support_thread thread;
+    CHECK_EQ(lw_park_wait_u32(&word, 1, -1, LW_WAIT_DEFAULT), LW_AGAIN);
+    CHECK_EQ(lw_park_wait_u32(&word, 0, 0, LW_WAIT_DEFAULT), LW_TIMEOUT);
+    CHECK_EQ(lw_park_wait_u32(&word, 0, MS, LW_WAIT_DEFAULT), LW_TIMEOUT);
+    lw_atomic_store_release_u32(&word, 7);
+    support_start(&thread, wait_word, &status);
+    support_await_waiters(&word, 1);
+    lw_atomic_store_release_u32(&word, 8);
+    CHECK_EQ(lw_unpark_all(&word, 0), 1);
+    support_join(&thread);
+    CHECK_EQ(status, LW_OK);
+}
+
+/* ---- Report ---- */
+
+typedef struct seen {
+    const void *addresses[3];
+    int64_t waited[3];
+    int count;
+} seen;
+
+static void visit(void *arg, const void *address, int64_t waited_ns)
+{
+    seen *s = (seen *)arg;
+    CHECK(s->count < 3);
+    s->addresses[s->count] = address;
+    s->waited[s->count++] = waited_ns;
+}
+
+TEST(report_names_every_waiter)
+{
+    static char a, b;
+    waiter w[3];
+    seen s;
+    int64_t before = support_now(), limit;
+    int i, on_a = 0, on_b = 0;
+    memset(&s, 0, sizeof s);
+    lw_park_report(visit, &s);
+    CHECK_EQ(s.count, 0);
+    start_waiter(&w[0], &a, -1, LW_WAIT_DEFAULT);
+    start_waiter(&w[1], &b, -1, LW_WAIT_DEFAULT);
+    start_waiter(&w[2], &a, -1, LW_WAIT_DEFAULT);
+    lw_park_report(visit, &s);
+    limit = support_now() - before;
+    CHECK_EQ(s.count, 3);
+    for (i = 0; i < 3; i++) {
+        on_a += s.addresses[i] == &a;
+        on_b += s.addresses[i] == &b;
+        CHECK(s.waited[i] >= 0 && s.waited[i] <= limit);
+    }
+    CHECK_EQ(on_a, 2);
+    CHECK_EQ(on_b, 1);
+    CHECK_EQ(lw_unpark_all(&a, 0), 2);
+    CHECK_EQ(lw_unpark_all(&b, 0), 1);
+    for (i = 0; i < 3; i++) {
+        support_join(&w[i].thread);
+    }
+}
+
+static int report_stop;
+
+static void park_all_the_time(void *arg)
+{
+    leaves l = {0, 0};
+    static __thread char address;
+    (void)arg;
+    while (!__atomic_load_n(&report_stop, __ATOMIC_RELAXED)) {
+        CHECK_EQ(lw_park(&address, validate_yes, count_leave, &l, 1000, LW_WAIT_DEFAULT, NULL),
+                 LW_TIMEOUT);
+    }
+}
+
+static void visit_some(void *arg, const void *address, int64_t waited_ns)
+{
+    (void)arg;
+    CHECK(address != NULL);
+    CHECK(waited_ns >= 0);
+}
+
+TEST(report_beside_waiters_that_come_and_go)
+{
+    support_thread threads[2];
+    int i;
+    for (i = 0; i < 2; i++) {
+        support_start(&threads[i], park_all_the_time, NULL);
+    }
+    for (i = 0; i < 500; i++) {
+        lw_park_report(visit_some, NULL);
+    }
+    __atomic_store_n(&report_stop, 1, __ATOMIC_RELAXED);
+    for (i = 0; i < 2; i++) {
+        support_join(&threads[i]);
+    }
+}
+
+/* ---- Signals ---- */
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+static void handle_signals(int flags)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = flags;
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+}
+
+TEST(signal_interrupts_who_asked_for_it)
+{
+    static int address;
+    waiter w;
+    handle_signals(0);
+    start_waiter(&w, &address, -1, LW_WAIT_INTERRUPTIBLE);
+    /* Between its queueing and its sleep a signal is not noticed: so more than one. */
+    while (support_waiters(&address) != 0) {
+        CHECK_EQ(pthread_kill(w.thread.id, SIGUSR1), 0);
+        support_sleep(MS);
+    }
+    support_join(&w.thread);
+    CHECK_EQ(w.status, LW_INTERRUPTED);
+    CHECK_EQ(common_leaves.calls, 1);
+    CHECK_EQ(common_leaves.lasts, 1);
+}
+
+TEST(signal_does_not_end_other_waits)
+{
+    static int address;
+    int i;
+    waiter w;
+    handle_signals(0);
+    start_waiter(&w, &address, -1, LW_WAIT_DEFAULT);
+    for (i = 0; i < 20; i++) {
+        CHECK_EQ(pthread_kill(w.thread.id, SIGUSR1), 0);
+        support_sleep(MS);
+    }
+    CHECK_EQ(support_waiters(&address), 1);
+    CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 1);
+    support_join(&w.thread);
+    CHECK_EQ(w.status, LW_OK);
+    CHECK(signals > 0);
+}
+
+/* ---- Host hooks: what has left the queue before the host attaches again (F15) ---- */
+
+static const void *hook_address;
+static size_t waiters_at_after;
+static bool end_thread;
+
+static void *hook_before(void)
+{
+    return &hook_address;
+}
+
+static void hook_after(void *token)
+{
+    CHECK(token == &hook_address);
+    waiters_at_after = support_waiters(hook_address);
+    if (end_thread) {
+        pthread_exit(NULL);
+    }
+}
+
+static const lw_block_hooks hooks = {hook_before, hook_after};
+
+static void check_after_hook(bool ends, bool wake)
+{
+    static int address;
+    waiter w;
+    hook_address = &address;
+    end_thread = ends;
+    waiters_at_after = 99;
+    lw_domain_set_block_hooks(&hooks);
+    launch_waiter(&w, &address, wake ? -1 : 3 * MS, LW_WAIT_DEFAULT);
+    if (wake) {
+        support_await_waiters(&address, 1);
+        CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 1);
+    }
+    support_join(&w.thread);
+    CHECK_EQ(waiters_at_after, 0);
+    CHECK_EQ(support_waiters(&address), 0);
+    CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 0);
+    CHECK_EQ(common_leaves.calls, !wake);
+}
+
+TEST(after_hook_finds_the_queue_left_when_woken)
+{
+    check_after_hook(false, true);
+}
+
+TEST(after_hook_finds_the_queue_left_when_timed_out)
+{
+    check_after_hook(false, false);
+}
+
+TEST(after_hook_may_end_a_woken_thread)
+{
+    check_after_hook(true, true);
+}
+
+TEST(after_hook_may_end_a_timed_out_thread)
+{
+    check_after_hook(true, false);
+}
+
+TEST(parking_needs_no_memory)
+{
+    static int address;
+    waiter w;
+    heap_install();
+    heap_fail_after(0);
+    start_waiter(&w, &address, -1, LW_WAIT_DEFAULT);
+    CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 1);
+    support_join(&w.thread);
+    CHECK_EQ(w.status, LW_OK);
+}
+
+/* ---- A wake and a time-out that meet: never both, never neither ---- */
+
+typedef struct race {
+    lw_atomic_u32 word;
+    lw_status status;
+} race;
+
+static pthread_barrier_t race_start;
+static race races[400];
+
+static void time_out(void *arg)
+{
+    size_t i;
+    (void)arg;
+    for (i = 0; i < sizeof races / sizeof races[0]; i++) {
+        pthread_barrier_wait(&race_start);
+        races[i].status = lw_park_wait_u32(&races[i].word, 0, 60000, LW_WAIT_DEFAULT);
+    }
+}
+
+TEST(wake_meets_timeout)
+{
+    support_thread thread;
+    size_t i;
+    bool woken[sizeof races / sizeof races[0]];
+    pthread_barrier_init(&race_start, NULL, 2);
+    support_start(&thread, time_out, NULL);
+    for (i = 0; i < sizeof races / sizeof races[0]; i++) {
+        pthread_barrier_wait(&race_start);
+        support_sleep((int64_t)(i % 8) * 20000);
+        lw_atomic_store_release_u32(&races[i].word, 1);
+        woken[i] = lw_unpark_one(&races[i].word, NULL, NULL).woken == 1;
+    }
+    support_join(&thread);
+    for (i = 0; i < sizeof races / sizeof races[0]; i++) {
+        CHECK_EQ(races[i].status == LW_OK, woken[i]);
+        CHECK(woken[i] || races[i].status == LW_TIMEOUT || races[i].status == LW_AGAIN);
+    }
+    pthread_barrier_destroy(&race_start);
+}
+
+/* ---- Fork ---- */
+
+static void child_has_no_waiters(void *arg)
+{
+    waiter w;
+    seen s;
+    memset(&s, 0, sizeof s);
+    lw_park_report(visit, &s);
+    CHECK_EQ(s.count, 0);
+    CHECK_EQ(lw_unpark_all(arg, 0), 0);
+    start_waiter(&w, arg, -1, LW_WAIT_DEFAULT);
+    CHECK_EQ(lw_unpark_one(arg, NULL, NULL).woken, 1);
+    support_join(&w.thread);
+}
+
+TEST(waiters_stay_with_the_parent)
+{
+    static int address;
+    waiter w[2];
+    start_waiter(&w[0], &address, -1, LW_WAIT_DEFAULT);
+    start_waiter(&w[1], &address, -1, LW_WAIT_DEFAULT);
+    support_fork_ok(child_has_no_waiters, &address);
+    CHECK_EQ(support_waiters(&address), 2);
+    CHECK_EQ(lw_unpark_all(&address, 0), 2);
+    support_join(&w[0].thread);
+    support_join(&w[1].thread);
+}
+
+static void unpark_all_the_time(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&report_stop, __ATOMIC_RELAXED)) {
+        char addresses[512];
+        size_t i;
+        for (i = 0; i < sizeof addresses; i++) {
+            (void)lw_unpark_one(&addresses[i], NULL, NULL);
+        }
+    }
+}
+
+TEST(fork_while_queues_are_locked)
+{
+    support_thread thread;
+    static int address;
+    int i;
+    leaves l = {0, 0};
+    CHECK_EQ(lw_park(&address, validate_yes, count_leave, &l, 1000, LW_WAIT_DEFAULT, NULL),
+             LW_TIMEOUT);
+    support_start(&thread, unpark_all_the_time, NULL);
+    for (i = 0; i < 30; i++) {
+        support_fork_ok(child_has_no_waiters, &address);
+    }
+    __atomic_store_n(&report_stop, 1, __ATOMIC_RELAXED);
+    support_join(&thread);
+}

@@ -1,0 +1,877 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <latchwork/mutex.h>
+#include <latchwork/smr.h>
+
+#include "heap.h"
+#include "unit.h"
+
+#include <string.h>
+
+static int freed;
+
+static int freed_now(void)
+{
+    return __atomic_load_n(&freed, __ATOMIC_ACQUIRE);
+}
+
+static lw_mutex_t free_mutex;
+
+static void free_counted(void *ptr)
+{
+    /* None of the library's locks is held and no section is open. */
+    CHECK(!lw_smr_in_section());
+    lw_mutex_lock(&free_mutex);
+    lw_mutex_unlock(&free_mutex);
+    memset(ptr, 0xdd, 16);
+    free(ptr);
+    __atomic_fetch_add(&freed, 1, __ATOMIC_RELEASE);
+}
+
+static void *fresh(void)
+{
+    void *memory = malloc(16);
+    CHECK(memory != NULL);
+    return memory;
+}
+
+static void retire(void)
+{
+    CHECK_EQ(lw_smr_retire(fresh(), free_counted), LW_OK);
+}
+
+/* ---- A reader on another thread, told step by step ---- */
+
+typedef struct reader {
+    support_step told, done;
+    int steps;
+    support_thread thread;
+} reader;
+
+enum { READER_ENTER = 1, READER_EXIT, READER_STOP };
+
+static void read_on_command(void *arg)
+{
+    reader *r = (reader *)arg;
+    int command = 0;
+    CHECK(lw_thread_self() != NULL || lw_thread_count() == 0);
+    support_reach(&r->done, 1);
+    for (;;) {
+        support_await(&r->told, command + 1);
+        command = r->told.value;
+        if (command % 4 == READER_ENTER) {
+            lw_smr_enter();
+        } else if (command % 4 == READER_EXIT) {
+            lw_smr_exit();
+        } else if (command % 4 == READER_STOP) {
+            return;
+        }
+        support_reach(&r->done, command + 1);
+    }
+}
+
+static void reader_start(reader *r)
+{
+    static const support_step initial = SUPPORT_STEP_INIT;
+    r->told = initial;
+    r->done = initial;
+    r->steps = 0;
+    support_start(&r->thread, read_on_command, r);
+    support_await(&r->done, 1);
+}
+
+static void reader_tell(reader *r, int command)
+{
+    while (++r->steps % 4 != command) {
+    }
+    support_reach(&r->told, r->steps);
+    if (command == READER_STOP) {
+        support_join(&r->thread);
+    } else {
+        support_await(&r->done, r->steps + 1);
+    }
+}
+
+TEST(sections_nest)
+{
+    CHECK(!lw_smr_in_section());
+    lw_smr_enter();
+    CHECK(lw_smr_in_section());
+    lw_smr_enter();
+    lw_smr_exit();
+    CHECK(lw_smr_in_section());
+    lw_smr_exit();
+    CHECK(!lw_smr_in_section());
+}
+
+TEST(a_lone_thread_frees_at_once)
+{
+    int i;
+    for (i = 1; i <= 100; i++) {
+        retire();
+        CHECK_EQ(freed, i);
+    }
+    CHECK_EQ(lw_smr_get_stats().pending, 0);
+}
+
+TEST(alone_again_after_others_have_gone)
+{
+    reader r;
+    retire();
+    CHECK_EQ(freed, 1);
+    reader_start(&r);
+    retire();
+    reader_tell(&r, READER_ENTER);
+    reader_tell(&r, READER_EXIT);
+    reader_tell(&r, READER_STOP);
+    retire();
+    CHECK_EQ(freed, 3);
+}
+
+TEST(own_section_delays_the_free)
+{
+    lw_smr_enter();
+    retire();
+    retire();
+    CHECK_EQ(freed, 0);
+    CHECK_EQ(lw_smr_poll(), 0);
+    CHECK_EQ(freed, 0);
+    CHECK_EQ(lw_smr_get_stats().pending, 2);
+    lw_smr_exit();
+    CHECK_EQ(freed, 0); /* exit frees nothing */
+    CHECK_EQ(lw_smr_poll(), 2);
+    CHECK_EQ(freed, 2);
+}
+
+TEST(section_of_another_thread_delays_the_free)
+{
+    reader r;
+    int i;
+    reader_start(&r);
+    reader_tell(&r, READER_ENTER);
+    for (i = 0; i < 5 * LW_SMR_BATCH; i++) {
+        retire();
+    }
+    for (i = 0; i < 10; i++) {
+        CHECK_EQ(lw_smr_poll(), 0);
+    }
+    CHECK_EQ(freed, 0);
+    CHECK_EQ(lw_smr_get_stats().pending, 5 * LW_SMR_BATCH);
+    reader_tell(&r, READER_EXIT);
+    CHECK_EQ(freed, 0);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 5 * LW_SMR_BATCH);
+    CHECK_EQ(lw_smr_get_stats().pending, 0);
+    CHECK_EQ(lw_smr_get_stats().pending_bytes, 0);
+    reader_tell(&r, READER_STOP);
+}
+
+TEST(later_sections_delay_nothing)
+{
+    reader old, young;
+    int i;
+    reader_start(&old);
+    reader_start(&young);
+    reader_tell(&old, READER_ENTER);
+    retire();
+    CHECK_EQ(lw_smr_poll(), 0); /* the grace period has begun */
+    reader_tell(&young, READER_ENTER);
+    reader_tell(&old, READER_EXIT);
+    for (i = 0; i < 4 && freed == 0; i++) {
+        (void)lw_smr_poll();
+    }
+    CHECK_EQ(freed, 1);
+    reader_tell(&young, READER_EXIT);
+    reader_tell(&young, READER_STOP);
+    reader_tell(&old, READER_STOP);
+}
+
+TEST(only_the_outermost_exit_ends_a_section)
+{
+    reader r;
+    reader_start(&r);
+    reader_tell(&r, READER_ENTER);
+    reader_tell(&r, READER_ENTER);
+    reader_tell(&r, READER_EXIT);
+    retire();
+    CHECK_EQ(lw_smr_poll(), 0);
+    CHECK_EQ(lw_smr_poll(), 0);
+    CHECK_EQ(freed, 0);
+    reader_tell(&r, READER_EXIT);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 1);
+    reader_tell(&r, READER_STOP);
+}
+
+TEST(section_entered_anew_does_not_delay_for_ever)
+{
+    reader r;
+    int i;
+    reader_start(&r);
+    reader_tell(&r, READER_ENTER);
+    retire();
+    for (i = 0; i < 4 && freed == 0; i++) {
+        (void)lw_smr_poll();
+        CHECK(i != 0 || freed == 0);
+        reader_tell(&r, READER_EXIT);
+        reader_tell(&r, READER_ENTER);
+    }
+    (void)lw_smr_poll();
+    CHECK_EQ(freed, 1);
+    reader_tell(&r, READER_EXIT);
+    reader_tell(&r, READER_STOP);
+}
+
+/* ---- Waiting ---- */
+
+TEST(waiting_for_oneself_is_busy)
+{
+    lw_smr_enter();
+    CHECK_EQ(lw_smr_flush(), LW_BUSY);
+    CHECK_EQ(lw_smr_synchronize(), LW_BUSY);
+    lw_smr_exit();
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(lw_smr_synchronize(), LW_OK);
+}
+
+static lw_status status_in_free = LW_INVALID;
+
+static void flush_in_free(void *ptr)
+{
+    status_in_free = lw_smr_flush();
+    CHECK(lw_smr_poll() == 0);
+    free_counted(ptr);
+}
+
+TEST(flush_in_a_free_function_is_busy)
+{
+    CHECK_EQ(lw_smr_retire(fresh(), flush_in_free), LW_OK);
+    CHECK_EQ(freed, 1);
+    CHECK_EQ(status_in_free, LW_BUSY);
+    status_in_free = LW_INVALID;
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+}
+
+static support_step asleep = SUPPORT_STEP_INIT;
+
+static void *note_sleep(void)
+{
+    support_reach(&asleep, 1);
+    return NULL;
+}
+
+static void note_nothing(void *token)
+{
+    (void)token;
+}
+
+static void synchronize_thread(void *arg)
+{
+    *(lw_status *)arg = lw_smr_synchronize();
+    __atomic_fetch_add(&freed, 1, __ATOMIC_RELEASE);
+}
+
+TEST(synchronize_waits_for_open_sections)
+{
+    static const lw_block_hooks hooks = {note_sleep, note_nothing};
+    reader old, young;
+    support_thread waiting;
+    lw_status status = LW_INVALID;
+    CHECK(lw_thread_self() != NULL);
+    lw_domain_set_block_hooks(&hooks);
+    reader_start(&old);
+    reader_start(&young);
+    reader_tell(&old, READER_ENTER);
+    support_start(&waiting, synchronize_thread, &status);
+    support_await(&asleep, 1);
+    CHECK_EQ(freed_now(), 0);
+    reader_tell(&young, READER_ENTER); /* open now, but not when it began */
+    reader_tell(&old, READER_EXIT);
+    support_join(&waiting);
+    CHECK_EQ(status, LW_OK);
+    reader_tell(&young, READER_EXIT);
+    reader_tell(&young, READER_STOP);
+    reader_tell(&old, READER_STOP);
+}
+
+TEST(grace_period_without_waiting)
+{
+    reader r;
+    uint64_t grace;
+    CHECK(lw_thread_self() != NULL);
+    reader_start(&r);
+    grace = lw_smr_grace_start();
+    CHECK(lw_smr_grace_passed(grace));
+    reader_tell(&r, READER_ENTER);
+    CHECK(lw_smr_grace_passed(grace));
+    grace = lw_smr_grace_start();
+    CHECK(!lw_smr_grace_passed(grace));
+    reader_tell(&r, READER_EXIT);
+    CHECK(lw_smr_grace_passed(grace));
+    reader_tell(&r, READER_ENTER);
+    CHECK(lw_smr_grace_passed(grace));
+    reader_tell(&r, READER_EXIT);
+    reader_tell(&r, READER_STOP);
+}
+
+static int befores, afters;
+
+static void *hook_before(void)
+{
+    befores++;
+    return &befores;
+}
+
+static reader *hook_reader;
+
+static void hook_after(void *token)
+{
+    CHECK(token == &befores);
+    afters++;
+    if (hook_reader != NULL) {
+        reader *r = hook_reader;
+        hook_reader = NULL;
+        reader_tell(r, READER_EXIT);
+    }
+}
+
+TEST(flush_detaches_while_it_sleeps)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_after};
+    reader r;
+    reader_start(&r);
+    reader_tell(&r, READER_ENTER);
+    retire();
+    hook_reader = &r;
+    lw_domain_set_block_hooks(&hooks);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    lw_domain_set_block_hooks(NULL);
+    CHECK(befores > 0);
+    CHECK_EQ(befores, afters);
+    CHECK_EQ(freed, 1);
+    reader_tell(&r, READER_STOP);
+}
+
+/* ---- Bounds (F12) ---- */
+
+static size_t max_pending, max_pending_bytes;
+
+static void note_stats(void)
+{
+    lw_smr_stats stats = lw_smr_get_stats();
+    max_pending = stats.pending > max_pending ? stats.pending : max_pending;
+    max_pending_bytes =
+        stats.pending_bytes > max_pending_bytes ? stats.pending_bytes : max_pending_bytes;
+}
+
+TEST(objects_pending_are_bounded)
+{
+    reader r;
+    int i;
+    reader_start(&r);
+    for (i = 0; i < 200 * LW_SMR_BATCH; i++) {
+        retire();
+        note_stats();
+    }
+    CHECK(max_pending <= 4 * LW_SMR_BATCH);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 200 * LW_SMR_BATCH);
+    reader_tell(&r, READER_STOP);
+}
+
+TEST(bytes_pending_are_bounded)
+{
+    const size_t large = 100 * 1024;
+    reader r;
+    int i;
+    reader_start(&r);
+    for (i = 0; i < 2000; i++) {
+        CHECK_EQ(lw_smr_retire_sized(fresh(), large, free_counted), LW_OK);
+        note_stats();
+    }
+    CHECK(max_pending_bytes <= 4 * LW_SMR_BATCH_BYTES);
+    CHECK(max_pending_bytes >= large);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 2000);
+    reader_tell(&r, READER_STOP);
+}
+
+static void retire_some(void *arg)
+{
+    int i;
+    for (i = 0; i < *(int *)arg; i++) {
+        retire();
+    }
+}
+
+TEST(a_turnover_of_threads_leaves_a_bounded_rest)
+{
+    reader r;
+    int i, count = 10;
+    CHECK(lw_thread_self() != NULL);
+    reader_start(&r);
+    for (i = 0; i < 500; i++) {
+        support_run(1, retire_some, &count, sizeof count);
+        note_stats();
+    }
+    CHECK(max_pending <= 8 * LW_SMR_BATCH);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 500 * 10);
+    reader_tell(&r, READER_STOP);
+}
+
+TEST(what_an_exited_thread_retired_is_freed_by_others)
+{
+    reader r;
+    int count = 10;
+    CHECK(lw_thread_self() != NULL);
+    reader_start(&r);
+    reader_tell(&r, READER_ENTER);
+    support_run(1, retire_some, &count, sizeof count);
+    CHECK_EQ(freed, 0);
+    CHECK_EQ(lw_smr_get_stats().pending, 10);
+    reader_tell(&r, READER_EXIT);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 10);
+    CHECK_EQ(lw_smr_get_stats().pending, 0);
+    reader_tell(&r, READER_STOP);
+}
+
+/* ---- Free functions that retire ---- */
+
+static int chain_left;
+
+static void free_and_retire_next(void *ptr)
+{
+    free_counted(ptr);
+    if (--chain_left > 0) {
+        CHECK_EQ(lw_smr_retire(fresh(), free_and_retire_next), LW_OK);
+    }
+}
+
+TEST(free_functions_may_retire)
+{
+    chain_left = 1000;
+    CHECK_EQ(lw_smr_retire(fresh(), free_and_retire_next), LW_OK);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 1000);
+}
+
+TEST(free_functions_may_retire_beside_readers)
+{
+    reader r;
+    reader_start(&r);
+    chain_left = 1000;
+    CHECK_EQ(lw_smr_retire(fresh(), free_and_retire_next), LW_OK);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 1000);
+    reader_tell(&r, READER_STOP);
+}
+
+static void free_at_exit(void *arg)
+{
+    (void)arg;
+    chain_left = 100;
+    lw_smr_enter();
+    CHECK_EQ(lw_smr_retire(fresh(), free_and_retire_next), LW_OK);
+    lw_smr_exit();
+}
+
+TEST(free_functions_may_retire_at_exit)
+{
+    reader r;
+    CHECK(lw_thread_self() != NULL);
+    reader_start(&r);
+    support_run(1, free_at_exit, &r, sizeof r);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 100);
+    reader_tell(&r, READER_STOP);
+}
+
+static void free_with_section(void *ptr)
+{
+    lw_smr_enter();
+    lw_smr_enter();
+    lw_smr_exit();
+    lw_smr_exit();
+    free_counted(ptr);
+}
+
+TEST(free_functions_may_open_sections)
+{
+    CHECK_EQ(lw_smr_retire(fresh(), free_with_section), LW_OK);
+    CHECK_EQ(freed, 1);
+}
+
+/* ---- Nodes ---- */
+
+typedef struct object {
+    char before[24];
+    lw_smr_node node;
+    int asked;
+    pthread_t refuser;
+} object;
+
+static object *object_of(lw_smr_node *node)
+{
+    return (object *)(void *)((char *)node - offsetof(object, node));
+}
+
+static bool free_node(lw_smr_node *node)
+{
+    object *o = object_of(node);
+    CHECK(node->context == o);
+    free(o);
+    __atomic_fetch_add(&freed, 1, __ATOMIC_RELEASE);
+    return true;
+}
+
+static object *fresh_object(void)
+{
+    object *o = (object *)calloc(1, sizeof *o);
+    CHECK(o != NULL);
+    o->node.context = o;
+    return o;
+}
+
+TEST(retire_node_allocates_nothing)
+{
+    reader r;
+    size_t calls;
+    int i;
+    heap_install();
+    reader_start(&r);
+    CHECK(lw_thread_self() != NULL);
+    heap_fail_after(0);
+    calls = heap_calls();
+    for (i = 0; i < 10 * LW_SMR_BATCH; i++) {
+        object *o = fresh_object();
+        if (i % 2 == 0) {
+            lw_smr_retire_node(&o->node, free_node, sizeof *o);
+        } else {
+            lw_smr_enter();
+            lw_smr_retire_node(&o->node, free_node, sizeof *o);
+            lw_smr_exit();
+        }
+    }
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 10 * LW_SMR_BATCH);
+    CHECK_EQ(heap_calls(), calls);
+    reader_tell(&r, READER_STOP);
+}
+
+static pthread_t refusing_thread;
+static int refused;
+
+/* Says "not on this thread" on one thread. */
+static bool free_elsewhere(lw_smr_node *node)
+{
+    if (pthread_equal(pthread_self(), refusing_thread)) {
+        refused++;
+        return false;
+    }
+    return free_node(node);
+}
+
+static void poll_once(void *arg)
+{
+    *(size_t *)arg = lw_smr_poll();
+}
+
+TEST(refused_is_kept_and_asked_on_another_thread)
+{
+    size_t polled = 0;
+    refusing_thread = pthread_self();
+    lw_smr_retire_node(&fresh_object()->node, free_elsewhere, 100);
+    CHECK_EQ(refused, 1);
+    CHECK_EQ(lw_smr_poll(), 0);
+    CHECK_EQ(lw_smr_flush(), LW_OK); /* waits not for what is refused here */
+    CHECK_EQ(freed, 0);
+    CHECK_EQ(lw_smr_get_stats().pending, 1);
+    support_run(1, poll_once, &polled, sizeof polled);
+    CHECK_EQ(polled, 1);
+    CHECK_EQ(freed, 1);
+    CHECK_EQ(lw_smr_get_stats().pending, 0);
+}
+
+static void retire_many(void *arg)
+{
+    int i;
+    (void)arg;
+    for (i = 0; i < 20 * LW_SMR_BATCH; i++) {
+        lw_smr_retire_node(&fresh_object()->node, free_node, sizeof(object));
+    }
+}
+
+TEST(refused_is_asked_on_another_thread_that_only_retires)
+{
+    char unused = 0;
+    refusing_thread = pthread_self();
+    lw_smr_retire_node(&fresh_object()->node, free_elsewhere, 100);
+    CHECK_EQ(refused, 1);
+    support_run(1, retire_many, &unused, 1);
+    CHECK_EQ(freed, 20 * LW_SMR_BATCH + 1);
+}
+
+/* ---- No memory ---- */
+
+TEST(without_memory_retire_waits)
+{
+    reader r;
+    int i;
+    heap_install();
+    reader_start(&r);
+    CHECK(lw_thread_self() != NULL);
+    heap_fail_after(0);
+    for (i = 0; i < 100; i++) {
+        retire();
+        CHECK_EQ(freed, i + 1);
+    }
+    reader_tell(&r, READER_STOP);
+}
+
+TEST(without_memory_retire_in_a_section_fails)
+{
+    void *memory = fresh();
+    heap_install();
+    CHECK(lw_thread_self() != NULL);
+    heap_fail_after(0);
+    lw_smr_enter();
+    CHECK_EQ(lw_smr_retire(memory, free_counted), LW_NOMEM);
+    CHECK_EQ(lw_smr_retire_sized(memory, 16, free_counted), LW_NOMEM);
+    lw_smr_exit();
+    CHECK_EQ(freed, 0);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 0);
+    free_counted(memory); /* it is the caller's still */
+}
+
+TEST(every_nth_allocation_fails)
+{
+    reader r;
+    long n;
+    int i, expected = 0;
+    heap_install();
+    reader_start(&r);
+    CHECK(lw_thread_self() != NULL);
+    for (n = 1; n <= 7; n++) {
+        heap_fail_every(n);
+        for (i = 0; i < 200; i++) {
+            void *memory = fresh();
+            if (i % 2 == 0) {
+                CHECK_EQ(lw_smr_retire(memory, free_counted), LW_OK);
+                expected++;
+            } else {
+                lw_status status;
+                lw_smr_enter();
+                status = lw_smr_retire_sized(memory, 16, free_counted);
+                lw_smr_exit();
+                if (status == LW_OK) {
+                    expected++;
+                } else {
+                    CHECK_EQ(status, LW_NOMEM);
+                    free(memory);
+                }
+            }
+        }
+        heap_fail_every(0);
+        CHECK_EQ(lw_smr_flush(), LW_OK);
+        CHECK_EQ(freed, expected);
+    }
+    reader_tell(&r, READER_STOP);
+}
+
+/* A thread without a record: its sections are counted, its objects are the process's. */
+static support_step anonymous_step = SUPPORT_STEP_INIT;
+static support_step anonymous_done = SUPPORT_STEP_INIT;
+
+static void anonymous_reader(void *arg)
+{
+    (void)arg;
+    CHECK(lw_thread_self() == NULL);
+    lw_smr_enter();
+    CHECK(lw_smr_in_section());
+    heap_fail_after(-1);
+    /* A record could be had now, but the section that began without one ends without one. */
+    CHECK(lw_thread_self() == NULL);
+    lw_smr_enter();
+    lw_smr_exit();
+    CHECK(lw_smr_in_section());
+    support_reach(&anonymous_done, 1);
+    support_await(&anonymous_step, 1);
+    lw_smr_exit();
+    CHECK(!lw_smr_in_section());
+    CHECK(lw_thread_self() != NULL);
+}
+
+TEST(section_without_a_record_counts)
+{
+    support_thread thread;
+    heap_install();
+    CHECK(lw_thread_self() != NULL);
+    heap_fail_after(0);
+    support_start(&thread, anonymous_reader, NULL);
+    support_await(&anonymous_done, 1);
+    retire();
+    CHECK_EQ(lw_smr_poll(), 0);
+    CHECK_EQ(lw_smr_poll(), 0);
+    CHECK_EQ(freed, 0);
+    support_reach(&anonymous_step, 1);
+    support_join(&thread);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 1);
+}
+
+/* ---- Flush means freed, whoever does it ---- */
+
+static support_step free_step = SUPPORT_STEP_INIT;
+static support_step free_begun = SUPPORT_STEP_INIT;
+static support_step flush_begun = SUPPORT_STEP_INIT;
+
+static void free_slowly(void *ptr)
+{
+    support_reach(&free_begun, 1);
+    support_await(&free_step, 1);
+    free_counted(ptr);
+}
+
+static void retire_slow_one(void *arg)
+{
+    (void)arg;
+    lw_smr_enter();
+    CHECK_EQ(lw_smr_retire(fresh(), free_slowly), LW_OK);
+    lw_smr_exit();
+}
+
+static void poll_for_orphans(void *arg)
+{
+    (void)arg;
+    while (freed_now() == 0) {
+        (void)lw_smr_poll();
+    }
+}
+
+static void flush_all(void *arg)
+{
+    support_reach(&flush_begun, 1);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    *(int *)arg = freed_now();
+}
+
+TEST(flush_waits_for_free_functions_of_others)
+{
+    support_thread poller, flusher;
+    reader r;
+    char unused = 0;
+    int freed_at_flush = -1;
+    CHECK(lw_thread_self() != NULL);
+    reader_start(&r);
+    reader_tell(&r, READER_ENTER);
+    support_run(1, retire_slow_one, &unused, 1); /* it exits: what it retired is the process's */
+    reader_tell(&r, READER_EXIT);
+    support_start(&poller, poll_for_orphans, NULL);
+    support_await(&free_begun, 1);
+    support_start(&flusher, flush_all, &freed_at_flush);
+    support_await(&flush_begun, 1);
+    support_sleep(20000000);
+    support_reach(&free_step, 1);
+    support_join(&flusher);
+    support_join(&poller);
+    CHECK_EQ(freed_at_flush, 1);
+    reader_tell(&r, READER_STOP);
+}
+
+/* ---- Fork: sections and garbage of threads that the child does not have ---- */
+
+static void child_flushes(void *arg)
+{
+    int before = freed;
+    (void)arg;
+    CHECK_EQ(lw_smr_synchronize(), LW_OK);
+    retire();
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK(freed > before);
+    before = freed;
+    retire();
+    CHECK_EQ(freed, before + 1); /* alone: at once */
+}
+
+TEST(sections_of_the_parents_threads_delay_no_child)
+{
+    reader r;
+    CHECK(lw_thread_self() != NULL);
+    reader_start(&r);
+    reader_tell(&r, READER_ENTER);
+    retire();
+    CHECK_EQ(lw_smr_poll(), 0);
+    support_fork_ok(child_flushes, NULL);
+    CHECK_EQ(freed, 0);
+    CHECK_EQ(lw_smr_poll(), 0);
+    reader_tell(&r, READER_EXIT);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 1);
+    reader_tell(&r, READER_STOP);
+}
+
+static void child_in_section(void *arg)
+{
+    (void)arg;
+    CHECK(lw_smr_in_section());
+    CHECK_EQ(lw_smr_flush(), LW_BUSY);
+    lw_smr_exit();
+    CHECK(!lw_smr_in_section());
+    child_flushes(NULL);
+}
+
+TEST(fork_inside_a_section)
+{
+    lw_smr_enter();
+    support_fork_ok(child_in_section, NULL);
+    lw_smr_exit();
+}
+
+static int churn_stop;
+
+/* No lock in here: another thread would hold it at the fork, as with any lock of a program. */
+static void free_unlocked(void *ptr)
+{
+    free(ptr);
+    __atomic_fetch_add(&freed, 1, __ATOMIC_RELEASE);
+}
+
+static void child_churns(void *arg)
+{
+    int before = freed;
+    (void)arg;
+    CHECK_EQ(lw_smr_synchronize(), LW_OK);
+    CHECK_EQ(lw_smr_retire(fresh(), free_unlocked), LW_OK);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK(freed > before);
+}
+
+static void churn(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&churn_stop, __ATOMIC_RELAXED)) {
+        lw_smr_enter();
+        lw_smr_exit();
+        CHECK_EQ(lw_smr_retire(fresh(), free_unlocked), LW_OK);
+    }
+}
+
+TEST(fork_while_others_reclaim)
+{
+    support_thread threads[2];
+    int i;
+    CHECK(lw_thread_self() != NULL);
+    for (i = 0; i < 2; i++) {
+        support_start(&threads[i], churn, NULL);
+    }
+    for (i = 0; i < 30; i++) {
+        support_fork_ok(child_churns, NULL);
+    }
+    __atomic_store_n(&churn_stop, 1, __ATOMIC_RELAXED);
+    for (i = 0; i < 2; i++) {
+        support_join(&threads[i]);
+    }
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+}
