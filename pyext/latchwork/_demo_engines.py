@@ -42,7 +42,12 @@ class LockedDict:
             found = count_words(text)
             with self._lock:
                 for word, count in found.items():
-                    index[word] = index.get(word, 0) + count
+                    # Not index.get(word, 0): free-threaded 3.13 yields there some 40 times, for a
+                    # lock that the same call holds, if another thread stored the value.
+                    if word in index:
+                        index[word] += count
+                    else:
+                        index[word] = count
 
     def counts(self) -> dict[bytes, int]:
         return self._index
