@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The world that the shipped sources run in under Relacy: threads, memory, blocking, and the command
+ * line of a harness. A harness defines its configuration, includes this, then includes the sources
+ * under test, then defines suites. docs/models.md has the rest. */
+#ifndef LATCHWORK_MODEL_HPP
+#define LATCHWORK_MODEL_HPP
+
+#define LW_ATOMIC_RELACY
+#if !defined(LW_MODEL_REAL_PLATFORM)
+#define LW_PLATFORM_MODEL
+#endif
+#define LW_NO_UNIQUE_SYMBOL
+
+/* Small, so that executions are short and queues are shared. */
+#ifndef LW_PARK_QUEUES
+#define LW_PARK_QUEUES 1
+#endif
+#define LW_MUTEX_SPINS 0
+#define LW_RAWLOCK_SPINS 1
+#define LW_SMR_BATCH 2
+#define LW_SMR_YIELDS 1000
+
+struct lw_tls_slot;
+static inline struct lw_tls_slot *model_slot(void);
+#define LW_TLS_SLOT_() model_slot()
+
+#include "base/domain_internal.h"
+
+#include <fstream>
+#include <signal.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+enum { MODEL_THREADS = 4, MODEL_ARENA = 256 * 1024, MODEL_BLOCKS = 256 };
+
+struct model_thread {
+    lw_tls_slot slot;
+    void *key_value;
+    bool no_memory; /* its allocations fail: it gets no record */
+};
+
+struct model_block {
+    char *start;
+    size_t size;
+    bool given_back;
+};
+
+struct model_sleeper {
+    const void *address;
+    bool asleep;
+};
+
+struct model_state {
+    model_thread threads[MODEL_THREADS];
+    model_sleeper sleepers[MODEL_THREADS];
+    model_block blocks[MODEL_BLOCKS];
+    unsigned block_count;
+    size_t used;
+    int as; /* the thread that code outside of the suite's threads acts as; -1: none */
+    int64_t now_ns;
+    bool clock_jumps; /* the clock goes on by a second, or not, at each look */
+    void (*at_exit)(void *value);
+};
+
+static model_state model;
+alignas(128) static char model_arena[MODEL_ARENA];
+
+static inline unsigned model_self(void)
+{
+    return model.as >= 0 ? (unsigned)model.as : rl::thread_index();
+}
+
+static inline struct lw_tls_slot *model_slot(void)
+{
+    return &model.threads[model_self()].slot;
+}
+
+#define MODEL_ASSERT(x)                                                                            \
+    do {                                                                                           \
+        if (!(x)) {                                                                                \
+            rl::ctx().fail_test(#x, rl::test_result_user_assert_failed,                            \
+                                rl::debug_info(__func__, __FILE__, __LINE__));                     \
+        }                                                                                          \
+    } while (0)
+
+/* ---- memory: zeroed, never used twice in an execution, and full of other bytes once given back ---- */
+
+static inline void *model_calloc(size_t count, size_t size)
+{
+    size_t bytes = (count * size + 127) & ~(size_t)127;
+    char *start = model_arena + model.used;
+    model_block block = {start, bytes, false};
+    if (model.threads[model_self()].no_memory) {
+        return NULL;
+    }
+    if (model.used + bytes > sizeof model_arena || model.block_count == MODEL_BLOCKS) {
+        fprintf(stderr, "model: the arena is too small\n");
+        abort();
+    }
+    model.blocks[model.block_count++] = block;
+    model.used += bytes;
+    return start;
+}
+
+static inline void model_free(void *ptr)
+{
+    unsigned i;
+    for (i = 0; i < model.block_count; i++) {
+        model_block *b = &model.blocks[i];
+        if (b->start == ptr) {
+            MODEL_ASSERT(!b->given_back && "double free");
+            b->given_back = true;
+            memset(b->start, 0xdd, b->size);
+            return;
+        }
+    }
+    MODEL_ASSERT(!"free of something else");
+}
+
+template <class T> static inline T *model_new(void)
+{
+    return (T *)model_calloc(1, sizeof(T));
+}
+
+/* How many blocks have not been given back. */
+static inline unsigned model_blocks_left(void)
+{
+    unsigned i, n = 0;
+    for (i = 0; i < model.block_count; i++) {
+        n += !model.blocks[i].given_back;
+    }
+    return n;
+}
+
+/* ---- blocking ---- */
+
+#define MODEL_INFO rl::debug_info(__func__, "model.hpp", __LINE__)
+
+static inline rl::unpark_reason model_sleep(const void *address, bool timed)
+{
+    model_sleeper *me = &model.sleepers[model_self()];
+    rl::unpark_reason reason;
+    me->address = address;
+    me->asleep = true;
+    reason = rl::ctx().park_current_thread(timed, false, false, MODEL_INFO);
+    me->asleep = false;
+    return reason;
+}
+
+/* Wakes one, whichever, or all; orders nothing. */
+static inline void model_wake(const void *address, bool all)
+{
+    unsigned found[MODEL_THREADS], n = 0, i;
+    for (i = 0; i < MODEL_THREADS; i++) {
+        if (model.sleepers[i].asleep && model.sleepers[i].address == address) {
+            found[n++] = i;
+        }
+    }
+    if (n > 1 && !all) {
+        found[0] = found[rl::rand(n)];
+    }
+    for (i = 0; i < n && (all || i == 0); i++) {
+        model.sleepers[found[i]].asleep = false;
+        rl::ctx().unpark_thread((rl::thread_id_t)found[i], false, MODEL_INFO);
+    }
+}
+
+LW_EXTERN_C_BEGIN
+
+#if !defined(LW_MODEL_REAL_PLATFORM)
+
+static const lw_rl_site model_parker_site = {"parker", "model.hpp", 0, "parker"};
+static const lw_rl_site model_lock_site = {"rawlock", "model.hpp", 0, "rawlock"};
+
+void lw_parker_prepare_(lw_parker *parker)
+{
+    parker->state.store(1, rl::mo_relaxed, model_parker_site);
+}
+
+/* A wait with a limit may end at any time, even if the wake is on its way. */
+lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interruptible)
+{
+    for (;;) {
+        uint32_t woken = 0;
+        /* Fails for want of a wake, and acquires what it sees when there was one. */
+        if (parker->state.cas(&woken, 0, rl::mo_acquire, model_parker_site)) {
+            return LW_OK;
+        }
+        if (model_sleep(parker, deadline_ns >= 0 || interruptible) == rl::unpark_reason_timeout) {
+            return deadline_ns >= 0 ? LW_TIMEOUT : LW_INTERRUPTED;
+        }
+    }
+}
+
+void lw_parker_wake_(lw_parker *parker)
+{
+    const void *address = parker;
+    parker->state.store(0, rl::mo_release, model_parker_site);
+    model_wake(address, true);
+}
+
+void lw_parker_finish_(lw_parker *parker)
+{
+    (void)parker;
+}
+
+void lw_rawlock_init_(lw_rawlock *lock)
+{
+    (void)lock;
+}
+
+void lw_rawlock_lock_(lw_rawlock *lock)
+{
+    for (;;) {
+        uint32_t none = 0;
+        if (lock->held.cas(&none, model_self() + 1, rl::mo_acquire, model_lock_site)) {
+            return;
+        }
+        MODEL_ASSERT(none != model_self() + 1 && "a raw lock is taken twice");
+        model_sleep(lock, false);
+    }
+}
+
+void lw_rawlock_unlock_(lw_rawlock *lock)
+{
+    MODEL_ASSERT(lock->held.latest() == model_self() + 1 && "a raw lock is not held");
+    lock->held.store(0, rl::mo_release, model_lock_site);
+    model_wake(lock, true);
+}
+
+#endif
+
+int64_t lw_now_(void)
+{
+    if (model.clock_jumps && rl::rand(2) != 0) {
+        model.now_ns += 1000000000;
+    }
+    return model.now_ns;
+}
+
+void lw_yield_(void)
+{
+    rl::yield(1, MODEL_INFO);
+}
+
+void lw_sleep_(int64_t ns)
+{
+    (void)ns;
+    rl::yield(1, MODEL_INFO);
+}
+
+unsigned lw_processors_(void)
+{
+    return 2;
+}
+
+uint64_t lw_random_(void)
+{
+    return 4;
+}
+
+bool lw_membarrier_init_(void)
+{
+    return lw_rl_fences_ != LW_RL_FENCES_REAL;
+}
+
+bool lw_key_create_(lw_key *key, void (*at_exit)(void *value))
+{
+    *key = 1;
+    model.at_exit = at_exit;
+    return true;
+}
+
+bool lw_key_set_(lw_key key, void *value)
+{
+    (void)key;
+    model.threads[model_self()].key_value = value;
+    return true;
+}
+
+void *lw_key_get_(lw_key key)
+{
+    (void)key;
+    return model.threads[model_self()].key_value;
+}
+
+void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+    (void)before, (void)parent, (void)child;
+}
+
+void lw_fatal_(const char *function, const char *message)
+{
+    rl::ctx().fail_test(message, rl::test_result_user_assert_failed,
+                        rl::debug_info(function, function, 0));
+    abort();
+}
+
+LW_EXTERN_C_END
+
+/* Its place is wanted, so it is a macro from here on. */
+#define lw_membarrier_() lw_rl_membarrier()
+
+/* domain.c takes its memory from here. */
+#define calloc(count, size) model_calloc(count, size)
+#define free(ptr) model_free(ptr)
+#include "base/domain.c"
+#undef calloc
+#undef free
+#include "base/thread.c"
+
+/* ---- suites ---- */
+
+/* What a thread does at its end: the destructors of the key. */
+static inline void model_thread_exit(void)
+{
+    model_thread *t = &model.threads[model_self()];
+    int round;
+    for (round = 0; round < 4 && t->key_value != NULL; round++) {
+        void *value = t->key_value;
+        t->key_value = NULL;
+        model.at_exit(value);
+    }
+}
+
+static inline void model_begin(void)
+{
+    lw_rl_begin();
+    memset(model_arena, 0, model.used);
+    memset((void *)&model, 0, sizeof model);
+    memset((void *)&lw_own_domain, 0, sizeof lw_own_domain);
+    model.now_ns = 1000;
+    (void)lw_domain_get();
+    lw_rl_quiet_ = "domain.c"; /* read only from here on */
+}
+
+/* D has: void setup() as thread model.as, void body(unsigned), void check(). `exits`: threads run
+ * their exit handlers after body. */
+template <class D, int N, bool exits> struct model_suite : rl::test_suite<D, N> {
+    void before()
+    {
+        model_begin();
+        model.as = 0;
+        static_cast<D *>(this)->setup();
+        model.as = -1;
+    }
+    void thread(unsigned i)
+    {
+        static_cast<D *>(this)->body(i);
+        if (exits) {
+            model_thread_exit();
+        }
+    }
+    void after()
+    {
+        model.as = 0;
+        static_cast<D *>(this)->check();
+        model.as = -1;
+        lw_rl_end();
+    }
+};
+
+struct model_entry {
+    const char *name;
+    bool (*run)(rl::test_params &params);
+    model_entry *next;
+};
+static model_entry *model_entries;
+
+template <class D> static bool model_run(rl::test_params &params)
+{
+    lw_rl_threads_of<D::params::thread_count>::install();
+    return rl::simulate<D>(params);
+}
+
+template <class D> struct model_registration {
+    model_entry entry;
+    explicit model_registration(const char *name)
+    {
+        entry.name = name;
+        entry.run = model_run<D>;
+        entry.next = model_entries;
+        model_entries = &entry;
+    }
+};
+#define MODEL_SUITE(name) static model_registration<name> model_register_##name(#name)
+
+/* The file and line of a place, its operation, and the order it is weakened to; for a fence the
+ * order is "none": it is left out. */
+static inline bool model_parse_mutation(char *text)
+{
+    static const struct {
+        const char *name;
+        rl::memory_order order;
+    } orders[] = {{"relaxed", rl::mo_relaxed},
+                  {"acquire", rl::mo_acquire},
+                  {"release", rl::mo_release},
+                  {"none", rl::mo_relaxed}};
+    char *line = strchr(text, ':');
+    char *op = line != NULL ? strchr(line + 1, ':') : NULL;
+    char *order = op != NULL ? strchr(op + 1, '=') : NULL;
+    if (order == NULL) {
+        return false;
+    }
+    *line++ = *op++ = *order++ = '\0';
+    for (const auto &known : orders) {
+        if (strcmp(known.name, order) == 0) {
+            lw_rl_mutation_.order = known.order;
+            lw_rl_mutation_.file = text;
+            lw_rl_mutation_.line = (unsigned)strtoul(line, NULL, 10);
+            lw_rl_mutation_.op = op;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void model_out_of_time(int signal)
+{
+    static const char text[] = "{\"result\": \"OUT OF TIME\"}\n";
+    (void)signal;
+    if (write(STDOUT_FILENO, text, sizeof text - 1) != 0) {
+        _exit(3);
+    }
+}
+
+/* Prints one JSON object. 0: every execution went through; 1: one failed; 2: misuse; 3: out of time. */
+static int model_main(int argc, char **argv)
+{
+    rl::test_params params;
+    std::ofstream trace("/dev/null");
+    const model_entry *entry = NULL;
+    struct timeval start, end;
+    const char *separator = "";
+    bool passed;
+    int i;
+    params.search_type = rl::sched_bound;
+    params.context_bound = 2;
+    params.execution_depth_limit = 5000;
+    for (i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--list") == 0) {
+            for (entry = model_entries; entry != NULL; entry = entry->next) {
+                printf("%s\n", entry->name);
+            }
+            return 0;
+        }
+        if (strcmp(argv[i], "--coverage") == 0) {
+            lw_rl_coverage_.wanted = true;
+            continue;
+        }
+        if (argv[i][0] != '-') {
+            for (entry = model_entries; entry != NULL && strcmp(entry->name, argv[i]) != 0;) {
+                entry = entry->next;
+            }
+            continue;
+        }
+        i++;
+        if (strcmp(argv[i - 1], "--bound") == 0) {
+            params.context_bound = (unsigned)strtoul(value, NULL, 10);
+        } else if (strcmp(argv[i - 1], "--random") == 0) {
+            params.search_type = rl::sched_random;
+            params.iteration_count = strtoull(value, NULL, 10);
+        } else if (strcmp(argv[i - 1], "--seconds") == 0) {
+            signal(SIGALRM, model_out_of_time);
+            alarm((unsigned)strtoul(value, NULL, 10));
+        } else if (strcmp(argv[i - 1], "--trace") == 0) {
+            trace.close();
+            trace.open(value);
+        } else if (strcmp(argv[i - 1], "--fences") == 0 && strcmp(value, "symmetric") == 0) {
+            lw_rl_fences_ = LW_RL_FENCES_SYMMETRIC;
+        } else if (strcmp(argv[i - 1], "--fences") == 0 && strcmp(value, "global") == 0) {
+            lw_rl_fences_ = LW_RL_FENCES_GLOBAL;
+        } else if (strcmp(argv[i - 1], "--fences") == 0 && strcmp(value, "real") == 0) {
+            lw_rl_fences_ = LW_RL_FENCES_REAL;
+        } else if (strcmp(argv[i - 1], "--weaken") != 0 || value[0] == '\0' ||
+                   !model_parse_mutation(argv[i])) {
+            fprintf(stderr, "%s: what is %s %s?\n", argv[0], argv[i - 1], value);
+            return 2;
+        }
+    }
+    if (entry == NULL) {
+        fprintf(stderr, "%s: which suite?\n", argv[0]);
+        return 2;
+    }
+    params.output_stream = &trace;
+    params.progress_stream = &trace;
+    gettimeofday(&start, NULL);
+    passed = entry->run(params);
+    gettimeofday(&end, NULL);
+    printf("{\"suite\": \"%s\", \"result\": \"%s\", \"iterations\": %llu, \"seconds\": %.3f, "
+           "\"sites\": [",
+           entry->name, rl::test_result_str(params.test_result),
+           (unsigned long long)params.stop_iteration,
+           (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_usec - start.tv_usec) * 1e-6);
+    for (const auto &site : lw_rl_coverage_.sites) {
+        if (site.file != NULL) {
+            printf("%s\"%s:%u:%s\"", separator, site.base(), site.line, site.op);
+            separator = ", ";
+        }
+    }
+    printf("]}\n");
+    return passed ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    return model_main(argc, argv);
+}
+
+#endif /* LATCHWORK_MODEL_HPP */

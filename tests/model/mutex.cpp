@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The shipped mutex and park sources. */
+#include "model.hpp"
+
+#include "base/park.c"
+#include "locks/mutex.c"
+
+/* What a mutex protects here: a count that races if two are inside, or if one does not see what the
+ * one before wrote. */
+struct guarded {
+    lw_mutex_t m;
+    LW_PLAIN(int) data;
+
+    void add()
+    {
+        LW_PLAIN_SET(data, LW_PLAIN_GET(data) + 1);
+    }
+    void turn()
+    {
+        lw_mutex_lock(&m);
+        add();
+        lw_mutex_unlock(&m);
+    }
+};
+
+/* Exclusion and visibility; two turns each, so that a woken thread competes with a newcomer. */
+struct mutex_pair : model_suite<mutex_pair, 2, false> {
+    guarded g;
+
+    void setup()
+    {
+    }
+    void body(unsigned)
+    {
+        g.turn();
+        g.turn();
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == 4);
+        MODEL_ASSERT(g.m.word.latest() == 0);
+    }
+};
+MODEL_SUITE(mutex_pair);
+
+/* Two may wait at once: the bit must outlive the first wake. */
+struct mutex_three : model_suite<mutex_three, 3, false> {
+    guarded g;
+
+    void setup()
+    {
+    }
+    void body(unsigned)
+    {
+        g.turn();
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == 3);
+        MODEL_ASSERT(g.m.word.latest() == 0);
+    }
+};
+MODEL_SUITE(mutex_three);
+
+/* trylock beside a holder and a waiter. */
+struct mutex_try : model_suite<mutex_try, 3, false> {
+    guarded g;
+    int tries;
+
+    void setup()
+    {
+        tries = 0;
+    }
+    void body(unsigned i)
+    {
+        if (i != 2) {
+            g.turn();
+        } else if (lw_mutex_trylock(&g.m)) {
+            tries++;
+            g.add();
+            lw_mutex_unlock(&g.m);
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == 2 + tries);
+        MODEL_ASSERT(g.m.word.latest() == 0);
+    }
+};
+MODEL_SUITE(mutex_try);
+
+/* A wait with a limit ends at any time; nobody's wake gets lost by it. */
+struct mutex_timed : model_suite<mutex_timed, 3, false> {
+    guarded g;
+    int got;
+
+    void setup()
+    {
+        got = 0;
+    }
+    void body(unsigned i)
+    {
+        if (i != 2) {
+            g.turn();
+        } else if (lw_mutex_lock_for(&g.m, 1000000) == LW_OK) {
+            got++;
+            g.add();
+            lw_mutex_unlock(&g.m);
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == 2 + got);
+        MODEL_ASSERT(g.m.word.latest() == 0);
+    }
+};
+MODEL_SUITE(mutex_timed);
+
+struct mutex_interrupted : model_suite<mutex_interrupted, 2, false> {
+    guarded g;
+    int got;
+
+    void setup()
+    {
+        got = 0;
+    }
+    void body(unsigned i)
+    {
+        lw_status status;
+        if (i == 0) {
+            g.turn();
+            g.turn();
+            return;
+        }
+        status = lw_mutex_lock_flags(&g.m, -1, LW_WAIT_INTERRUPTIBLE | LW_WAIT_ATTACHED);
+        if (status == LW_OK) {
+            got++;
+            g.add();
+            lw_mutex_unlock(&g.m);
+        } else {
+            MODEL_ASSERT(status == LW_INTERRUPTED);
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == 2 + got);
+        MODEL_ASSERT(g.m.word.latest() == 0);
+    }
+};
+MODEL_SUITE(mutex_interrupted);
+
+/* A limit that passes between two steps: the bit may stay behind, and costs an empty look. */
+struct mutex_clock : model_suite<mutex_clock, 2, false> {
+    guarded g;
+    int got;
+
+    void setup()
+    {
+        got = 0;
+        model.clock_jumps = true;
+    }
+    void body(unsigned i)
+    {
+        if (i == 0) {
+            g.turn();
+            g.turn();
+        } else if (lw_mutex_lock_for(&g.m, 1500000000) == LW_OK) {
+            got++;
+            g.add();
+            lw_mutex_unlock(&g.m);
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == 2 + got);
+        MODEL_ASSERT(g.m.word.latest() == 0);
+    }
+};
+MODEL_SUITE(mutex_clock);
+
+/* The last user frees the memory while the one before may still be on its way out of unlock. */
+template <class D, int N> struct mutex_freed : model_suite<D, N, false> {
+    guarded *g;
+
+    void setup()
+    {
+        g = model_new<guarded>();
+    }
+    void body(unsigned)
+    {
+        bool last;
+        lw_mutex_lock(&g->m);
+        g->add();
+        last = LW_PLAIN_GET(g->data) == N;
+        lw_mutex_unlock(&g->m);
+        if (last) {
+            model_free(g);
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(model_blocks_left() == 0);
+    }
+};
+struct mutex_freed_pair : mutex_freed<mutex_freed_pair, 2> {
+};
+MODEL_SUITE(mutex_freed_pair);
+struct mutex_freed_three : mutex_freed<mutex_freed_three, 3> {
+};
+MODEL_SUITE(mutex_freed_three);
+
+/* The futex form: a waker of all, a waiter without a limit and one with. */
+struct park_wait : model_suite<park_wait, 3, false> {
+    lw_atomic_u32 word;
+    LW_PLAIN(int) data;
+
+    void setup()
+    {
+    }
+    void body(unsigned i)
+    {
+        if (i == 0) {
+            LW_PLAIN_SET(data, 1);
+            lw_atomic_store_release_u32(&word, 1);
+            (void)lw_unpark_all(&word, 0);
+            return;
+        }
+        for (;;) {
+            lw_status status = lw_park_wait_u32(&word, 0, i == 1 ? -1 : 1000, LW_WAIT_DEFAULT);
+            MODEL_ASSERT(status != LW_INTERRUPTED && (i == 2 || status != LW_TIMEOUT));
+            if (status == LW_AGAIN) {
+                MODEL_ASSERT(LW_PLAIN_GET(data) == 1);
+            }
+            if (status != LW_OK) {
+                return;
+            }
+            MODEL_ASSERT(LW_PLAIN_GET(data) == 1);
+        }
+    }
+    void check()
+    {
+    }
+};
+MODEL_SUITE(park_wait);
+
+static bool park_wants(void *arg)
+{
+    return lw_atomic_load_relaxed_u32((lw_atomic_u32 *)arg) == 0;
+}
+
+struct park_token_counts {
+    int left;
+    int last;
+};
+static park_token_counts park_counts;
+
+static void park_leaves(void *arg, bool last)
+{
+    (void)arg;
+    park_counts.left++;
+    park_counts.last += last;
+}
+
+static uintptr_t park_decides(void *arg, lw_unpark_result result)
+{
+    lw_atomic_store_relaxed_u32((lw_atomic_u32 *)arg, 1);
+    return result.woken * 40 + (result.more ? 2 : 1);
+}
+
+/* Tokens, the count of those who left by themselves, and: before the waker's call is before the return. */
+struct park_token : model_suite<park_token, 3, false> {
+    lw_atomic_u32 word;
+    LW_PLAIN(int) data;
+    lw_status status[2];
+    uintptr_t token[2];
+    size_t woken;
+
+    void setup()
+    {
+        park_counts.left = park_counts.last = 0;
+        woken = 0;
+    }
+    void body(unsigned i)
+    {
+        if (i == 0) {
+            LW_PLAIN_SET(data, 1);
+            woken += lw_unpark_one(&word, park_decides, &word).woken;
+            woken += lw_unpark_one(&word, NULL, NULL).woken;
+            return;
+        }
+        token[i - 1] = 7;
+        status[i - 1] = lw_park(&word, park_wants, park_leaves, &word, i == 1 ? -1 : 1000,
+                                LW_WAIT_DEFAULT, &token[i - 1]);
+        if (status[i - 1] == LW_OK) {
+            MODEL_ASSERT(LW_PLAIN_GET(data) == 1);
+        }
+    }
+    void check()
+    {
+        int i, slept = 0;
+        for (i = 0; i < 2; i++) {
+            switch (status[i]) {
+            case LW_OK:
+                slept++;
+                MODEL_ASSERT(token[i] == 0 || token[i] == 41 || token[i] == 42);
+                break;
+            case LW_TIMEOUT:
+                MODEL_ASSERT(i == 1);
+                break;
+            default:
+                MODEL_ASSERT(status[i] == LW_AGAIN && token[i] == 7);
+                break;
+            }
+        }
+        MODEL_ASSERT((size_t)slept == woken);
+        MODEL_ASSERT(park_counts.left == (status[1] == LW_TIMEOUT));
+        MODEL_ASSERT(status[0] == LW_AGAIN || status[1] == LW_AGAIN || slept == 0 ||
+                     token[0] == 42 || token[1] == 42 || status[1] == LW_TIMEOUT);
+    }
+};
+MODEL_SUITE(park_token);
+
+static void park_sees(void *arg, const void *address, int64_t waited_ns)
+{
+    (void)address, (void)waited_ns;
+    ++*(int *)arg;
+}
+
+static void *park_before(void)
+{
+    return &park_counts;
+}
+
+/* The hook may end the thread: nothing may point to its stack any more. */
+static void park_after(void *token)
+{
+    int waiters = 0;
+    MODEL_ASSERT(token == &park_counts);
+    lw_park_report(park_sees, &waiters);
+    MODEL_ASSERT(waiters == 0);
+}
+
+struct park_hooks : model_suite<park_hooks, 2, false> {
+    lw_atomic_u32 word;
+
+    void setup()
+    {
+        static const lw_block_hooks hooks = {park_before, park_after};
+        lw_domain_set_block_hooks(&hooks);
+    }
+    void body(unsigned i)
+    {
+        if (i == 0) {
+            lw_atomic_store_relaxed_u32(&word, 1);
+            (void)lw_unpark_one(&word, NULL, NULL);
+        } else {
+            (void)lw_park_wait_u32(&word, 0, 1000, LW_WAIT_DEFAULT);
+        }
+    }
+    void check()
+    {
+    }
+};
+MODEL_SUITE(park_hooks);
