@@ -65,7 +65,7 @@ typedef struct lw_map_config {
     bool (*release)(void *context, uint64_t key, uint64_t value, unsigned what);
     void *context;
     /* Readers and writers exclude each other already (all hold the GIL): release at once, after the lock is
-     * dropped, without a grace period. */
+     * dropped, without a grace period. `release` must not refuse then. */
     bool exclusive;
 } lw_map_config;
 

@@ -288,7 +288,9 @@ static void lw_map_dispose(lw_map_t *map, lw_smr_node *node, lw_smr_free_fn free
         node->context = map->owner;
         (void)lw_atomic_add_relaxed_u64(&map->owner->users, 1);
     }
-    if (!map->config.exclusive || !free_fn(node)) {
+    if (map->config.exclusive) {
+        (void)free_fn(node);
+    } else {
         lw_smr_retire_node(node, free_fn, bytes);
     }
 }
