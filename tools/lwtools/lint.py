@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from .common import ROOT, ToolError, cores
+from .common import BUILD, ROOT, ToolError, cores
 from .layers import Layers, c_files
 from .results import Outcome
 
@@ -58,14 +58,13 @@ def clang_format() -> tuple[Outcome, str]:
     return outcome, output
 
 
-def _compiled(folder: Path, sources: str) -> list[Path]:
-    """The sources under a folder of this project that a build compiles."""
+def _commands(folder: Path) -> dict[Path, dict[str, str]]:
+    """How a build compiles each source: the entries of its compilation database."""
     try:
         database = json.loads((folder / "compile_commands.json").read_text())
     except (OSError, ValueError) as error:
         raise ToolError(f"no list of compile commands in {folder}: {error}") from None
-    files = {Path(entry["file"]) for entry in database}
-    return sorted(file for file in files if file.is_relative_to(ROOT / sources))
+    return {Path(entry["file"]): entry for entry in database}
 
 
 def _tidy_one(job: tuple[Path, Path]) -> tuple[Path, int, str]:
@@ -78,12 +77,21 @@ def _tidy_one(job: tuple[Path, Path]) -> tuple[Path, int, str]:
 def clang_tidy(core: Path, extension: Path) -> tuple[Outcome, str]:
     """The sources of the library as one build compiles them, the binding's as another does."""
     outcome = Outcome()
-    jobs = [(file, core) for file in _compiled(core, "src") if file.name != "all.c"]
-    jobs += [(file, extension) for file in sorted((ROOT / "src" / "python").glob("*.c"))]
-    jobs += [(file, extension) for file in _compiled(extension, "pyext")]
+    in_core, in_extension = _commands(core), _commands(extension)
+    jobs = [(file, core) for file in in_core if file.is_relative_to(ROOT / "src")]
+    jobs += [(file, extension) for file in in_extension if file.is_relative_to(ROOT / "pyext")]
+    # The Python layer is compiled as a part of all.c alone, and here by itself.
+    whole = ROOT / "src" / "all.c"
+    entries = []
+    for file in sorted((ROOT / "src" / "python").glob("*.c")):
+        entry = json.dumps(in_extension[whole]).replace(str(whole), str(file))
+        entries.append(json.loads(entry))
+        jobs.append((file, BUILD / "tidy"))
+    (BUILD / "tidy").mkdir(exist_ok=True)
+    (BUILD / "tidy" / "compile_commands.json").write_text(json.dumps(entries))
     output = ""
     with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
-        for file, status, text in pool.map(_tidy_one, jobs):
+        for file, status, text in pool.map(_tidy_one, sorted(set(jobs))):
             errors = [line for line in text.splitlines() if ": error:" in line]
             what = errors[0] if errors else "clang-tidy failed"
             outcome.check(status == 0, f"{file.relative_to(ROOT)}: {what}")
