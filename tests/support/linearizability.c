@@ -22,7 +22,8 @@ static void lin_grow(lin_search *s);
 /* Whether the pair is new; remembers it. */
 static bool lin_note(lin_search *s, uint64_t done, lin_state state)
 {
-    size_t i = (size_t)((done ^ state.value * 2 ^ state.present) * UINT64_C(0x9e3779b97f4a7c15) >> 20);
+    size_t i =
+        (size_t)((done ^ state.value * 2 ^ state.present) * UINT64_C(0x9e3779b97f4a7c15) >> 20);
     if (s->used * 2 >= s->size) {
         lin_grow(s);
     }
@@ -35,8 +36,7 @@ static bool lin_note(lin_search *s, uint64_t done, lin_state state)
             s->used++;
             return true;
         }
-        if (t->done == done && t->state.present == state.present &&
-            t->state.value == state.value) {
+        if (t->done == done && t->state.present == state.present && t->state.value == state.value) {
             return false;
         }
     }

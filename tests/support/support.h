@@ -72,7 +72,10 @@ typedef struct support_step {
     int value;
 } support_step;
 
-#define SUPPORT_STEP_INIT {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0}
+#define SUPPORT_STEP_INIT                                                                          \
+    {                                                                                              \
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0                                     \
+    }
 
 void support_reach(support_step *step, int value);
 void support_await(support_step *step, int value);

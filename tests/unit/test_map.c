@@ -774,9 +774,9 @@ static void check_owned(lw_key_kind keys, bool exclusive)
     unref(value);
     CHECK_EQ(lw_smr_flush(), LW_OK);
     CHECK_EQ(things[2].refs, 0);
-    CHECK_EQ(lw_map_compare_replace_key(map, &key, lw_value_ptr(&things[2]),
-                                        lw_value_ptr(&things[4])),
-             LW_MISMATCH);
+    CHECK_EQ(
+        lw_map_compare_replace_key(map, &key, lw_value_ptr(&things[2]), lw_value_ptr(&things[4])),
+        LW_MISMATCH);
     CHECK_EQ(lw_map_compare_replace_key(map, &key, lw_value_ptr(&things[3]), give(4)), LW_OK);
     CHECK_EQ(lw_smr_flush(), LW_OK);
     CHECK_EQ(things[3].refs, 0);
@@ -891,44 +891,22 @@ TEST(exclusive_map_releases_at_once)
 
 TEST(release_may_refuse)
 {
-    bool exclusive;
-    int i;
-    for (i = 0; i < 2; i++) {
-        lw_map_t *map;
-        exclusive = i != 0;
-        map = owning_map(LW_KEY_U64, exclusive);
-        CHECK_EQ(lw_map_put(map, 1, give(0)), LW_OK);
-        refuse = 1;
-        CHECK(lw_map_remove(map, 1, NULL));
-        CHECK_EQ(lw_map_put(map, 1, give(1)), LW_OK);
-        if (!exclusive) {
-            refuse += 1;
-            CHECK_EQ(lw_map_put(map, 1, give(2)), LW_EXISTS);
-        }
-        CHECK(lw_map_remove(map, 1, NULL));
-        for (; lw_smr_get_stats().pending != 0;) {
-            (void)lw_smr_poll();
-        }
-        CHECK_EQ(things[0].refs, 0);
-        CHECK_EQ(things[1].refs, 0);
-        CHECK_EQ(things[2].refs, 0);
-        map_end(map);
-    }
-}
-
-/* An exclusive map whose release says "not on this thread" for a value that was overwritten. */
-TEST(exclusive_release_may_refuse_an_overwritten_value)
-{
-    lw_map_t *map = owning_map(LW_KEY_U64, true);
+    lw_map_t *map = owning_map(LW_KEY_U64, false);
     CHECK_EQ(lw_map_put(map, 1, give(0)), LW_OK);
     refuse = 1;
-    CHECK_EQ(lw_map_put(map, 1, give(1)), LW_EXISTS);
-    CHECK_EQ(lw_smr_flush(), LW_OK);
-    (void)lw_smr_poll();
+    CHECK(lw_map_remove(map, 1, NULL));
+    CHECK_EQ(lw_map_put(map, 1, give(1)), LW_OK);
+    refuse += 1;
+    CHECK_EQ(lw_map_put(map, 1, give(2)), LW_EXISTS);
+    CHECK(lw_map_remove(map, 1, NULL));
+    while (lw_smr_get_stats().pending != 0) {
+        (void)lw_smr_poll();
+    }
+    CHECK_EQ(refuse, 0);
     CHECK_EQ(things[0].refs, 0);
-    CHECK_EQ(things[1].refs, 1);
-    map_end(map);
     CHECK_EQ(things[1].refs, 0);
+    CHECK_EQ(things[2].refs, 0);
+    map_end(map);
 }
 
 TEST(a_retired_value_may_outlive_the_map)

@@ -223,8 +223,10 @@ TEST(a_wait_detaches_unless_told_not_to)
     CHECK_EQ(befores, 1);
     CHECK_EQ(afters, 1);
     start_locker(&l, &hooked, -1, LW_WAIT_DEFAULT);
-    CHECK_EQ(befores, 2);
-    CHECK_EQ(afters, 1);
+    while (__atomic_load_n(&befores, __ATOMIC_RELAXED) != 2) {
+        support_sleep(200000); /* it is in the queue, and on its way to the hook */
+    }
+    CHECK_EQ(__atomic_load_n(&afters, __ATOMIC_RELAXED), 1);
     lw_mutex_unlock(&hooked);
     support_join(&l.thread);
     CHECK_EQ(l.status, LW_OK);

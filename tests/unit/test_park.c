@@ -53,8 +53,8 @@ static int returned;
 static void wait_once(void *arg)
 {
     waiter *w = (waiter *)arg;
-    w->status =
-        lw_park(w->address, validate_yes, count_leave, w->leaves, w->timeout_ns, w->flags, &w->token);
+    w->status = lw_park(w->address, validate_yes, count_leave, w->leaves, w->timeout_ns, w->flags,
+                        &w->token);
     w->order = __atomic_fetch_add(&returned, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&w->done, 1, __ATOMIC_RELEASE);
 }

@@ -593,7 +593,11 @@ static void find_or_replace(void *arg)
 TEST(try_inc_in_a_section)
 {
     int numbers[4] = {0, 1, 2, 3};
-    object *o;
+    object *o = (object *)malloc(sizeof *o);
+    CHECK(o != NULL);
+    make(o);
+    o->payload = 1234;
+    lw_atomic_store_release_ptr(&slot, o);
     support_run(4, find_or_replace, numbers, sizeof numbers[0]);
     o = (object *)lw_atomic_load_acquire_ptr(&slot);
     lw_ref_dec(&o->ref, destroy_retire);

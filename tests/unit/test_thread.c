@@ -152,7 +152,7 @@ static int freed;
 
 static void count_free(void *ptr)
 {
-    freed++;
+    __atomic_fetch_add(&freed, 1, __ATOMIC_RELAXED);
     free(ptr);
 }
 
@@ -289,7 +289,8 @@ TEST(thread_local_destructors_may_use_the_library)
 {
     char unused[4] = {0};
     int i;
-    CHECK(lw_thread_self() != NULL); /* the library's key is the older one: its destructor runs first */
+    CHECK(lw_thread_self() !=
+          NULL); /* the library's key is the older one: its destructor runs first */
     CHECK_EQ(pthread_key_create(&late_key, use_late), 0);
     for (i = 0; i < 100; i++) {
         support_run(4, exit_with_late_user, unused, 1);
@@ -410,7 +411,9 @@ static void attach_all_the_time(void *arg)
     (void)arg;
     for (i = 0; i < 300; i++) {
         worker one = {NULL, NULL, false};
-        support_run(1, attach, &one, sizeof one);
+        support_thread thread;
+        support_start(&thread, attach, &one);
+        support_join(&thread);
     }
 }
 

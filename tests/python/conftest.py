@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A test that hangs is killed, and every thread's stack says where it was."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+from collections.abc import Iterator
+
+import pytest
+
+# Many times what the slowest test takes; a ThreadSanitizer build, 17 times slower, sets another.
+LIMIT_S = float(os.environ.get("LATCHWORK_TEST_LIMIT", "120"))
+
+_report = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Standard error as it is outside of tests: inside, it is captured, and would be lost.
+    config.stash[_report] = os.dup(2)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    os.close(config.stash[_report])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    report = item.config.stash[_report]
+    faulthandler.dump_traceback_later(LIMIT_S, exit=True, file=report)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Mutex: what threading.Lock does, and what CPython's own tests ask of a lock."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import pickle
+import signal
+import threading
+import time
+import unittest
+import weakref
+
+import pytest
+from concurrency import Faster, run_threads
+from latchwork import AtomicInt, Mutex
+
+
+def wait_for_a_waiter():
+    """There is no way to ask whether a thread sleeps; long enough that it mostly does."""
+    time.sleep(0.05)
+
+
+# ---- arguments ----
+
+# Each has to end as it does for threading.Lock.
+ARGUMENTS = [
+    ((), {}),
+    ((True,), {}),
+    ((True, -1), {}),
+    ((True, 0), {}),
+    ((True, 1.5), {}),
+    ((1, True), {}),
+    (([],), {}),
+    ((False,), {}),
+    ((False, -1), {}),
+    ((False, -1.0), {}),
+    ((False, 0), {}),
+    ((False, 1), {}),
+    ((True, -2), {}),
+    ((True, -0.5), {}),
+    ((True, -1e-9), {}),
+    ((True, float("nan")), {}),
+    ((True, float("inf")), {}),
+    ((True, float("-inf")), {}),
+    ((True, 1e100), {}),
+    ((True, -1e100), {}),
+    ((True, 2**63), {}),
+    ((True, -(2**63)), {}),
+    ((True, 2**100), {}),
+    ((True, threading.TIMEOUT_MAX), {}),
+    ((True, threading.TIMEOUT_MAX + 1), {}),
+    ((True, "1"), {}),
+    ((True, None), {}),
+    ((True, 1, 2), {}),
+    ((), {"blocking": False}),
+    ((), {"timeout": 1}),
+    ((), {"timeout": 1, "blocking": True}),
+    ((), {"timeout": 1, "blocking": False}),
+    ((True,), {"timeout": 1}),
+    ((True,), {"blocking": True}),
+    ((), {"other": 1}),
+]
+
+
+def outcome(lock, args, kwargs):
+    try:
+        return lock.acquire(*args, **kwargs)
+    except Exception as error:
+        return type(error)
+
+
+@pytest.mark.parametrize(("args", "kwargs"), ARGUMENTS)
+def test_arguments_as_threading_lock(args, kwargs):
+    mutex = Mutex()
+    assert outcome(mutex, args, kwargs) == outcome(threading.Lock(), args, kwargs)
+    assert mutex.locked() == (outcome(Mutex(), args, kwargs) is True)
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "text"),
+    [
+        ((False, 1), ValueError, "can't specify a timeout for a non-blocking call"),
+        ((True, -2), ValueError, "timeout value must be a non-negative number"),
+        ((True, 1e100), OverflowError, "timeout value is too large"),
+    ],
+)
+def test_messages(args, error, text):
+    with pytest.raises(error, match=text):
+        Mutex().acquire(*args)
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        Mutex().release()
+
+
+def test_what_blocking_says_is_asked():
+    class Bad:
+        def __bool__(self):
+            raise ZeroDivisionError
+
+    mutex = Mutex()
+    with pytest.raises(ZeroDivisionError):
+        mutex.acquire(Bad())
+    assert not mutex.locked()
+
+
+# ---- one thread ----
+
+
+def test_lock_and_unlock():
+    mutex = Mutex()
+    assert not mutex.locked()
+    assert mutex.acquire() is True
+    assert mutex.locked()
+    assert mutex.acquire(False) is False
+    assert mutex.acquire(timeout=0) is False
+    assert mutex.acquire(timeout=0.01) is False
+    assert mutex.locked()
+    assert mutex.release() is None
+    assert not mutex.locked()
+    with mutex as entered:
+        assert entered is True
+        assert mutex.locked()
+    assert not mutex.locked()
+    with pytest.raises(ZeroDivisionError), mutex:
+        raise ZeroDivisionError
+    assert not mutex.locked()
+
+
+def test_f9_a_stray_release_is_an_error_and_changes_nothing():
+    mutex = Mutex()
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            mutex.release()
+        assert not mutex.locked()
+        assert mutex.acquire(False)
+        assert not mutex.acquire(False)
+        mutex.release()
+
+
+def test_f9_of_many_releases_at_once_one_counts():
+    mutex = Mutex()
+
+    def release():
+        try:
+            mutex.release()
+        except RuntimeError:
+            return 0
+        return 1
+
+    with Faster():
+        for _ in range(200):
+            mutex.acquire()
+            assert sum(run_threads(release, count=3)) == 1
+            assert not mutex.locked()
+
+
+def test_of_what_kind_it_is():
+    mutex = Mutex()
+    assert repr(mutex).startswith("<unlocked latchwork.Mutex object at 0x")
+    mutex.acquire()
+    assert repr(mutex).startswith("<locked latchwork.Mutex object at 0x")
+    assert weakref.ref(mutex)() is mutex
+    assert hash(mutex) == hash(mutex)
+    with pytest.raises(TypeError):
+        pickle.dumps(mutex)
+    for args, kwargs in (((1,), {}), ((), {"a": 1})):
+        with pytest.raises(TypeError):
+            Mutex(*args, **kwargs)
+    with pytest.raises(TypeError):
+        type("Sub", (Mutex,), {})
+
+
+# ---- threads ----
+
+
+def test_mutual_exclusion():
+    mutex, inside = Mutex(), [0]
+    count = 0
+
+    def work():
+        nonlocal count
+        for _ in range(5000):
+            with mutex:
+                inside[0] += 1
+                assert inside[0] == 1
+                count += 1
+                inside[0] -= 1
+
+    with Faster():
+        run_threads(work, count=4)
+    assert count == 20_000
+
+
+def test_a_waiter_is_woken():
+    mutex, got = Mutex(), AtomicInt()
+    mutex.acquire()
+
+    def wait():
+        with mutex:
+            got.add(1)
+
+    threads = [threading.Thread(target=wait) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    wait_for_a_waiter()
+    assert got.load() == 0
+    mutex.release()
+    for thread in threads:
+        thread.join()
+    assert got.load() == 5
+
+
+def test_time_limits_beside_a_holder():
+    mutex = Mutex()
+    mutex.acquire()
+    assert run_threads(lambda: mutex.acquire(timeout=0.02), count=4) == [False] * 4
+    mutex.release()
+    assert mutex.acquire(False)
+
+
+@pytest.mark.parametrize("wait", [lambda m: m.acquire(), lambda m: m.acquire(timeout=100)])
+def test_f10_f14_a_waiter_is_detached(wait):
+    """Where it were not, a GIL build would stand still here, and a free-threaded one in the collector's pause."""
+    mutex = Mutex()
+    mutex.acquire()
+    thread = threading.Thread(target=wait, args=(mutex,))
+    thread.start()
+    wait_for_a_waiter()
+    for _ in range(10):
+        gc.collect()
+    mutex.release()
+    thread.join()
+    assert mutex.locked()
+
+
+def test_a_mutex_that_its_last_user_drops():
+    for _ in range(300):
+        holder = [Mutex()]
+
+        def use(holder=holder):
+            try:
+                mutex = holder[0]
+            except IndexError:
+                return
+            with mutex:
+                holder.clear()
+
+        run_threads(use, count=2)
+
+
+# ---- signals ----
+
+
+@pytest.fixture
+def on_signal():
+    before = signal.getsignal(signal.SIGALRM)
+    yield lambda handler: signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    "wait", [lambda m: m.acquire(), lambda m: m.acquire(timeout=100), lambda m: m.__enter__()]
+)
+def test_what_a_signal_handler_raises_ends_the_wait(on_signal, wait):
+    def handler(*_):
+        raise ZeroDivisionError
+
+    mutex = Mutex()
+    mutex.acquire()
+    on_signal(handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    with pytest.raises(ZeroDivisionError):
+        wait(mutex)
+    mutex.release()
+    assert mutex.acquire(False)
+
+
+def test_ctrl_c_ends_the_wait():
+    mutex = Mutex()
+    mutex.acquire()
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        mutex.acquire()
+    timer.join()
+    assert mutex.locked()
+
+
+def test_a_handler_that_returns_lets_it_wait_on(on_signal):
+    mutex, handled = Mutex(), []
+    mutex.acquire()
+
+    def handler(*_):
+        handled.append(mutex.locked())
+        if len(handled) == 3:
+            mutex.release()
+
+    on_signal(handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    assert mutex.acquire() is True
+    assert handled == [True] * 3
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    assert mutex.acquire(timeout=0.1) is False
+
+
+# ---- CPython's tests ----
+
+HAS_LOCK_TESTS = importlib.util.find_spec("test") and importlib.util.find_spec("test.lock_tests")
+
+
+@pytest.mark.skipif(not HAS_LOCK_TESTS, reason="this interpreter comes without test.lock_tests")
+def test_the_lock_tests_of_cpython():
+    from test import lock_tests
+
+    class MutexTests(lock_tests.LockTests):
+        locktype = staticmethod(Mutex)
+
+    class MutexInCondition(lock_tests.ConditionTests):
+        @staticmethod
+        def condtype(lock=None):
+            return threading.Condition(lock if lock is not None else Mutex())
+
+    suite = unittest.TestSuite()
+    for case in (MutexTests, MutexInCondition):
+        suite.addTests(unittest.defaultTestLoader.loadTestsFromTestCase(case))
+    result = unittest.TestResult()
+    suite.run(result)
+    problems = "\n".join(text for _, text in result.failures + result.errors)
+    assert not problems
+    assert result.testsRun > 20
