@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import glob
 import json
 import os
@@ -35,7 +36,7 @@ print(json.dumps({
     if v[3] != "final" else "",
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "executable": os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable),
-    "headers": os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")),
+    "include": sysconfig.get_path("include"),
     "tsan": "thread-sanitizer" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
 }))
 """
@@ -76,10 +77,11 @@ def _programs(folder: str) -> list[str]:
     except OSError:
         return []
     return [
-        os.path.join(folder, name)
+        path
         # Of two hard links, the name that says "free-threaded" is the better one to show.
         for name in sorted(names, key=lambda name: (not name.endswith("t"), name))
         if re.fullmatch(r"python(3(\.\d+)?t?)?", name)
+        and os.access(path := os.path.join(folder, name), os.X_OK)
     ]
 
 
@@ -122,13 +124,46 @@ def _probe(path: str) -> dict[str, object] | None:
         return None
 
 
+class _Answers:
+    """What programs answered before, as long as their files stay as they are."""
+
+    def __init__(self) -> None:
+        self.file = cache_dir() / "probes.json"
+        self.known: dict[str, dict[str, object]] = {}
+        # An unreadable cache is as good as none.
+        with contextlib.suppress(OSError, ValueError):
+            self.known = dict(json.loads(self.file.read_text()))
+
+    def ask(self, paths: list[str]) -> list[dict[str, object] | None]:
+        keys = []
+        for path in paths:
+            status = os.stat(path)
+            keys.append(f"{path} {status.st_ino} {status.st_size} {status.st_mtime_ns}")
+        unknown = [path for path, key in zip(paths, keys, strict=True) if key not in self.known]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            new = dict(zip(unknown, pool.map(_probe, unknown), strict=True))
+        answers = [
+            self.known.get(key, new.get(path)) for path, key in zip(paths, keys, strict=True)
+        ]
+        if any(answer is not None for answer in new.values()):
+            pairs = zip(keys, answers, strict=True)
+            text = json.dumps(
+                {key: answer for key, answer in pairs if answer is not None}, indent=1
+            )
+            with contextlib.suppress(OSError):
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                temporary = self.file.with_suffix(f".{os.getpid()}")
+                temporary.write_text(text + "\n")
+                temporary.rename(self.file)
+        return answers
+
+
 def find() -> list[Interpreter]:
     """Every supported CPython, once each, oldest first; the chosen ones are marked."""
     candidates: dict[str, tuple[str, str]] = {}
     for path, found_by in _candidates():
         candidates.setdefault(os.path.realpath(path), (path, found_by))
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(_probe, [path for path, _ in candidates.values()]))
+    answers = _Answers().ask([path for path, _ in candidates.values()])
 
     found: list[Interpreter] = []
     seen: set[tuple[int, int]] = set()
@@ -153,7 +188,7 @@ def find() -> list[Interpreter]:
                 kind=FREE_THREADED if answer["free_threaded"] else GIL,
                 path=executable,
                 found_by=found_by,
-                headers=bool(answer["headers"]),
+                headers=os.path.exists(os.path.join(str(answer["include"]), "Python.h")),
                 tsan=bool(answer["tsan"]),
             )
         )
@@ -197,7 +232,7 @@ def table(found: list[Interpreter]) -> str:
     return "\n".join(lines)
 
 
-def ensure(*, tsan: bool = False) -> None:
+def ensure(*, tsan: bool = False) -> list[Interpreter]:
     """Get a free-threaded build, and a ThreadSanitizer one if asked, where none is found."""
     found = find()
     if not any(one.kind == FREE_THREADED and not one.tsan for one in found):
@@ -208,8 +243,10 @@ def ensure(*, tsan: bool = False) -> None:
             raise ToolError("the free-threaded build was installed, but is not found")
     if tsan and not any(one.tsan for one in found):
         cpython_build.build(tsan=True)
-        if not any(one.tsan for one in find()):
+        found = find()
+        if not any(one.tsan for one in found):
             raise ToolError("the ThreadSanitizer build was installed, but is not found")
+    return found
 
 
 def main() -> int:
@@ -234,9 +271,7 @@ def main() -> int:
         parser.error("--tsan goes with --ensure")
 
     def work() -> int:
-        if arguments.ensure:
-            ensure(tsan=arguments.tsan)
-        found = find()
+        found = ensure(tsan=arguments.tsan) if arguments.ensure else find()
         if arguments.json:
             print(json.dumps([asdict(one) | {"tag": one.tag} for one in found], indent=2))
         elif found:

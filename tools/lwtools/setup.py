@@ -260,8 +260,7 @@ def require_both_kinds(found: list[Interpreter]) -> None:
 def run_setup(purpose: str) -> None:
     start = time.monotonic()
     apt.ensure(APT_PURPOSES[purpose])
-    interpreters.ensure(tsan=purpose in ("verify", "all"))
-    found = interpreters.find()
+    found = interpreters.ensure(tsan=purpose in ("verify", "all"))
     require_both_kinds(found)
     with file_lock(VENVS / ".lock", "Another set-up is under way in this checkout; waiting."):
         ensure_tools()

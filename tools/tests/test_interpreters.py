@@ -70,7 +70,21 @@ def test_what_does_not_run_is_left_out(bare: Path) -> None:
     broken = bare / "bin" / "python3"
     broken.write_text("#!/bin/sh\nexit 3\n")
     broken.chmod(0o755)
+    (bare / "bin" / "python3.12").symlink_to(bare / "gone")
+    (bare / "bin" / "python3.13").write_text("not a program")
     assert interpreters.find() == []
+
+
+def test_answers_are_kept_until_the_program_changes(bare: Path) -> None:
+    program = bare / "bin" / "python3"
+    program.write_text(f'#!/bin/sh\necho asked >> {bare}/count\nexec {REAL} "$@"\n')
+    program.chmod(0o755)
+    for _ in range(3):
+        assert [one.path for one in interpreters.find()] == [REAL]
+    assert (bare / "count").read_text() == "asked\n"
+    os.utime(program, (1, 1))
+    interpreters.find()
+    assert (bare / "count").read_text() == "asked\nasked\n"
 
 
 @pytest.mark.parametrize("path", ["/no/such/python", "/bin/sh"])
