@@ -7,11 +7,10 @@
 
 /* ---- attach and detach ---- */
 
+/* Not by way of Py_IsInitialized(), which says no from the beginning of finalization on, while modules and their
+ * objects have yet to be cleared. */
 bool lw_py_is_attached(void)
 {
-    if (!Py_IsInitialized()) {
-        return false;
-    }
 #if PY_VERSION_HEX >= 0x030d0000
     return PyThreadState_GetUnchecked() != NULL;
 #elif PY_VERSION_HEX >= 0x030c0000
@@ -55,6 +54,14 @@ static void lw_py_interpreter_end(PyObject *capsule)
 {
     (void)capsule;
     (void)lw_smr_poll();
+}
+
+/* Python has been finalized. */
+static void lw_py_finalized(void)
+{
+    lw_domain *d = lw_domain_get();
+    lw_atomic_store_relaxed_u32(&d->host_exit, 0);
+    (void)lw_atomic_add_relaxed_u64(&d->host_runs, 1);
 }
 
 static int lw_py_refuse(PyObject *module, const lw_domain *other)
@@ -133,6 +140,12 @@ int lw_py_init(PyObject *module)
         }
     }
     Py_DECREF(key);
+    if (lw_atomic_exchange_relaxed_u32(&lw_domain_get()->host_exit, 1) == 0 &&
+        Py_AtExit(lw_py_finalized) < 0) {
+        lw_atomic_store_relaxed_u32(&lw_domain_get()->host_exit, 0);
+        PyErr_SetString(PyExc_ImportError, "latchwork: Python has no room for another exit function");
+        return -1;
+    }
     /* Too late if C code used the library before: then the first allocator stays. */
     (void)lw_domain_set_allocator(&lw_py_allocator);
     lw_domain_set_block_hooks(&lw_py_hooks);
@@ -141,13 +154,28 @@ int lw_py_init(PyObject *module)
 
 /* ---- references ---- */
 
-/* A token for the interpreter that this thread is attached to; NULL: none. Identities are not used again. */
+/* A token names an interpreter: how often Python has been finalized in this process, and the interpreter's number, which
+ * starts anew each time. NULL: this thread is attached to none. */
+#define LW_PY_RUN_SHIFT 32
+
+static uint64_t lw_py_run(void)
+{
+    return lw_atomic_load_relaxed_u64(&lw_domain_get()->host_runs);
+}
+
 static void *lw_py_interpreter(void)
 {
     if (!lw_py_is_attached()) {
         return NULL;
     }
-    return (void *)(uintptr_t)(PyInterpreterState_GetID(PyInterpreterState_Get()) + 1);
+    return (void *)(uintptr_t)(lw_py_run() << LW_PY_RUN_SHIFT |
+                               (uint64_t)(PyInterpreterState_GetID(PyInterpreterState_Get()) + 1));
+}
+
+/* Whether `token` is of a Python that was finalized: its objects are gone, and there is nothing left to drop. */
+static bool lw_py_is_past(const void *token)
+{
+    return (uint64_t)(uintptr_t)token >> LW_PY_RUN_SHIFT != lw_py_run();
 }
 
 typedef struct lw_py_note {
@@ -159,11 +187,14 @@ static bool lw_py_free_note(lw_smr_node *node)
 {
     lw_py_note *note = (lw_py_note *)(void *)node;
     PyObject *object = note->object;
-    if (node->context != lw_py_interpreter()) {
+    bool past = lw_py_is_past(node->context);
+    if (!past && node->context != lw_py_interpreter()) {
         return false;
     }
     lw_free(note);
-    Py_DECREF(object);
+    if (!past) {
+        Py_DECREF(object);
+    }
     return true;
 }
 
@@ -188,6 +219,9 @@ static void lw_py_ref(void *context, uint64_t value)
 
 static bool lw_py_release(void *context, uint64_t key, uint64_t value, unsigned what)
 {
+    if (lw_py_is_past(context)) {
+        return true;
+    }
     if (context != lw_py_interpreter()) {
         return false;
     }
