@@ -1,0 +1,178 @@
+"""Rows of the binding; run.py starts this in an environment that has the package.
+
+    python bench_python.py OUT.json --repetitions N --min-time SECONDS
+
+Each repetition times all cases in a new random order, so that what disturbs the machine for a while
+disturbs all alike. Times are wall nanoseconds over the operations of all threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import threading
+import timeit
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import latchwork
+
+OURS = "latchwork"
+KEYS = 1024
+
+
+@dataclass
+class Case:
+    row: str
+    impl: str
+    threads: int
+    operations: int  # that one run of the statement does
+    statement: str
+    # Makes what the statement sees, once a repetition; index is the thread's.
+    make: Callable[[], Callable[[int], dict[str, object]]] = field(repr=False)
+    runs: int = 0
+    times: list[float] = field(default_factory=list)
+
+    def once(self, runs: int) -> float:
+        """Seconds that it takes each thread to run the statement so many times, all at once."""
+        names = self.make()
+        timers = [timeit.Timer(self.statement, globals=names(i)) for i in range(self.threads)]
+        if self.threads == 1:
+            return timers[0].timeit(runs)
+        start = threading.Barrier(self.threads)
+        clock = timeit.default_timer
+        begun = [0.0] * self.threads
+        ended = [0.0] * self.threads
+
+        def work(index: int) -> None:
+            start.wait()
+            begun[index] = clock()
+            timers[index].timeit(runs)
+            ended[index] = clock()
+
+        workers = [threading.Thread(target=work, args=(i,)) for i in range(self.threads)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return max(ended) - min(begun)
+
+    def calibrate(self, seconds: float) -> None:
+        self.runs = 1
+        while (taken := self.once(self.runs)) < seconds / 4:
+            self.runs *= 4
+        self.runs = max(1, round(self.runs * seconds / taken))
+
+    def repeat(self) -> None:
+        total = self.runs * self.threads * self.operations
+        self.times.append(self.once(self.runs) * 1e9 / total)
+
+
+def dict_cases() -> list[Case]:
+    keys = [f"key{i:04}" for i in range(KEYS)]
+    shuffled = random.Random(1).sample(keys, KEYS)
+
+    def make(factory: Callable[[], object]) -> Callable[[], Callable[[int], dict[str, object]]]:
+        def fresh() -> Callable[[int], dict[str, object]]:
+            d = factory()
+            for i, key in enumerate(keys):
+                d[key] = i  # type: ignore[index]
+            lock = threading.Lock()
+
+            def names(index: int) -> dict[str, object]:
+                half = KEYS // 2 * index
+                own = [f"thread{index}-{key}" for key in keys]
+                mine = shuffled[half:] + shuffled[:half]
+                return {"d": d, "lock": lock, "keys": mine, "own": own}
+
+            return names
+
+        return fresh
+
+    def rows(row: str, threads: int, operations: int, plain: str, locked: str) -> list[Case]:
+        return [
+            Case(row, OURS, threads, operations, plain, make(latchwork.ConcurrentDict)),
+            Case(row, "dict", threads, operations, plain, make(dict)),
+            Case(row, "dict + threading.Lock", threads, operations, locked, make(dict)),
+        ]
+
+    get = "for k in keys: d[k]"
+    get_locked = "for k in keys:\n  with lock: d[k]"
+    put = "for k in keys: d[k] = 1"
+    put_locked = "for k in keys:\n  with lock: d[k] = 1"
+    churn = "for k in own:\n  d[k] = 1\n  del d[k]"
+    churn_locked = "for k in own:\n  with lock: d[k] = 1\n  with lock: del d[k]"
+    return [
+        *rows("d[k]", 1, KEYS, get, get_locked),
+        *rows("d[k]", 2, KEYS, get, get_locked),
+        *rows("d[k] = v", 1, KEYS, put, put_locked),
+        *rows("d[k] = v", 2, KEYS, put, put_locked),
+        *rows("d[k] = v; del d[k]", 1, KEYS, churn, churn_locked),
+        *rows("d[k] = v; del d[k]", 2, KEYS, churn, churn_locked),
+        *rows(
+            "for k, v in d.items()",
+            1,
+            KEYS,
+            "for k, v in d.items(): pass",
+            "with lock: items = list(d.items())\nfor k, v in items: pass",
+        ),
+    ]
+
+
+def counter_cases() -> list[Case]:
+    class Box:
+        __slots__ = ("n",)
+
+    def make() -> Callable[[int], dict[str, object]]:
+        box = Box()
+        box.n = 0
+        names = {"n": latchwork.AtomicInt(), "box": box, "lock": threading.Lock()}
+        return lambda _: names
+
+    rows = []
+    for threads in (1, 2):
+        for impl, statement in (
+            (OURS, "n.add(1)"),
+            ("int + threading.Lock", "with lock: box.n += 1"),
+            ("int, unprotected", "box.n += 1"),
+        ):
+            rows.append(Case("count up", impl, threads, 1, statement, make))
+    return rows
+
+
+def lock_cases() -> list[Case]:
+    rows = []
+    for threads in (1, 2):
+        for impl, factory in ((OURS, latchwork.Mutex), ("threading.Lock", threading.Lock)):
+
+            def make(
+                factory: Callable[[], object] = factory,
+            ) -> Callable[[int], dict[str, object]]:
+                names = {"lock": factory()}
+                return lambda _: names
+
+            rows.append(Case("with lock: pass", impl, threads, 1, "with lock: pass", make))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--repetitions", type=int, required=True)
+    parser.add_argument("--min-time", type=float, required=True, help="seconds a repetition")
+    arguments = parser.parse_args()
+    cases = [*dict_cases(), *counter_cases(), *lock_cases()]
+    for case in cases:
+        case.calibrate(arguments.min_time)
+    for _ in range(arguments.repetitions):
+        for case in random.sample(cases, len(cases)):
+            case.repeat()
+    keep = ("row", "impl", "threads", "times")
+    answer = [{name: getattr(case, name) for name in keep} for case in cases]
+    arguments.out.write_text(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The rows of one lock. An adapter defines, before it includes this file,
+ *   LOCK_NAME     the implementation's name
+ *   LOCK_ID       the same as a C identifier
+ *   lock_t        its type
+ *   lock_local    what a critical section keeps on its stack (queue locks have a node there)
+ *   lock_init(l), lock_fini(l), lock_take(l, c), lock_drop(l, c)
+ * It may define
+ *   LOCK_TRY(l, c)   try to take
+ *   LOCK_BLOCKS      waiters sleep: rows with threads that are attached to Python
+ *   LOCK_FIFO_SPIN   waiters spin in a fixed order: no row with more threads than processors, since
+ *                    each hand-over to a thread that does not run costs a time slice
+ * and gets register_LOCK_ID(). */
+#include "rows.h"
+
+typedef struct lock_shared {
+    BENCH_CACHE_LINE lock_t lock;
+    BENCH_CACHE_LINE uint64_t counter;
+    bool attached;
+} lock_shared;
+
+typedef struct lock_user {
+    lock_shared *shared;
+    void *python;
+} lock_user;
+
+static void *lock_setup(int threads)
+{
+    lock_shared *s = (lock_shared *)bench_alloc(sizeof *s);
+    (void)threads;
+    lock_init(&s->lock);
+    return s;
+}
+
+static void lock_teardown(void *shared)
+{
+    lock_shared *s = (lock_shared *)shared;
+    lock_fini(&s->lock);
+    free(s);
+}
+
+static void *lock_begin(void *shared, int index)
+{
+    lock_user *u = (lock_user *)bench_alloc(sizeof *u);
+    (void)index;
+    u->shared = (lock_shared *)shared;
+    if (u->shared->attached)
+        u->python = bench_python_begin();
+    return u;
+}
+
+static void lock_end(void *shared, void *local)
+{
+    lock_user *u = (lock_user *)local;
+    (void)shared;
+    if (u->python)
+        bench_python_end(u->python);
+    free(u);
+}
+
+static uint64_t lock_free_pair(void *local, size_t n)
+{
+    lock_shared *s = ((lock_user *)local)->shared;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        lock_local c;
+        lock_take(&s->lock, &c);
+        gb_clobber();
+        lock_drop(&s->lock, &c);
+    }
+    return n;
+}
+
+#ifdef LOCK_TRY
+static uint64_t lock_try_pair(void *local, size_t n)
+{
+    lock_shared *s = ((lock_user *)local)->shared;
+    uint64_t taken = 0;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        lock_local c;
+        if (LOCK_TRY(&s->lock, &c)) {
+            taken++;
+            gb_clobber();
+            lock_drop(&s->lock, &c);
+        }
+    }
+    BENCH_CHECK(taken == n);
+    return taken;
+}
+#endif
+
+static uint64_t lock_short(void *local, size_t n)
+{
+    lock_user *u = (lock_user *)local;
+    lock_shared *s = u->shared;
+    size_t i;
+    if (u->python)
+        bench_python_attach(u->python);
+    for (i = 0; i < n; i++) {
+        lock_local c;
+        lock_take(&s->lock, &c);
+        s->counter++;
+        gb_clobber();
+        lock_drop(&s->lock, &c);
+    }
+    if (u->python)
+        bench_python_detach(u->python);
+    return n;
+}
+
+static uint64_t lock_work(void *local, size_t n)
+{
+    lock_user *u = (lock_user *)local;
+    lock_shared *s = u->shared;
+    uint64_t seed = 1;
+    size_t i;
+    if (u->python)
+        bench_python_attach(u->python);
+    for (i = 0; i < n; i++) {
+        lock_local c;
+        lock_take(&s->lock, &c);
+        s->counter = gb_work(s->counter, 64);
+        gb_clobber();
+        lock_drop(&s->lock, &c);
+        seed = gb_work(seed, 64);
+    }
+    if (u->python)
+        bench_python_detach(u->python);
+    return seed;
+}
+
+#ifdef LOCK_BLOCKS
+static void *lock_setup_attached(int threads)
+{
+    lock_shared *s = (lock_shared *)lock_setup(threads);
+    s->attached = true;
+    return s;
+}
+#endif
+
+BENCH_REGISTER(LOCK_ID)(void)
+{
+    gb_row row = {"locks",    "take and drop, free", LOCK_NAME,  1,        1024,
+                  lock_setup, lock_teardown,         lock_begin, lock_end, lock_free_pair};
+    gb_add(&row);
+#ifdef LOCK_TRY
+    row.row = "try and drop, free";
+    row.body = lock_try_pair;
+    gb_add(&row);
+#endif
+    row.threads = 2;
+    row.row = "a counter under the lock";
+    row.body = lock_short;
+    gb_add(&row);
+    row.row = "64 steps inside, 64 outside";
+    row.body = lock_work;
+    gb_add(&row);
+#ifndef LOCK_FIFO_SPIN
+    row.threads = 8;
+    gb_add(&row);
+#endif
+#ifdef LOCK_BLOCKS
+    if (bench_python_parallel()) {
+        row.threads = 2;
+        row.setup = lock_setup_attached;
+        row.row = "64 steps inside, 64 outside, attached";
+        gb_add(&row);
+        row.row = "a counter under the lock, attached";
+        row.body = lock_short;
+        gb_add(&row);
+    }
+#endif
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of rows share: registration, memory, attachment to Python. */
+#ifndef LW_BENCH_ROWS_H
+#define LW_BENCH_ROWS_H
+
+#include "gbench.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BENCH_CACHE_LINE __attribute__((aligned(64)))
+
+#define BENCH_PASTE_(a, b) a##b
+#define BENCH_PASTE(a, b) BENCH_PASTE_(a, b)
+#ifdef __cplusplus
+#define BENCH_REGISTER(id) extern "C" void BENCH_PASTE(register_, id)
+#else
+#define BENCH_REGISTER(id) void BENCH_PASTE(register_, id)
+#endif
+
+/* Stops the run: a row that measures something else than it says is worse than none. */
+#define BENCH_CHECK(condition)                                                                     \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition);          \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+/* Zeroed memory on cache lines of its own. */
+static inline void *bench_alloc(size_t size)
+{
+    void *p = NULL;
+    size = (size + 63) & ~(size_t)63;
+    BENCH_CHECK(posix_memalign(&p, 64, size) == 0);
+    return memset(p, 0, size);
+}
+
+/* The thread of a row gets a thread state of the interpreter, which it holds from attach to detach:
+ * a whole batch. Between batches it waits for the other threads of its row, detached. */
+void *bench_python_begin(void);
+void bench_python_end(void *state);
+void bench_python_attach(void *state);
+void bench_python_detach(void *state);
+
+/* True where two threads can be attached at once (a free-threaded interpreter). */
+bool bench_python_parallel(void);
+
+/* Registers every row of this build. */
+void bench_register_all(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
