@@ -201,7 +201,7 @@ def ensure_tsan_environment(one: Interpreter, found: list[Interpreter]) -> None:
     flags = "-fsanitize=thread -fno-omit-frame-pointer -g1"
     build_packages(
         environment,
-        ["-Ccmake.define.LATCHWORK_ATOMIC=tsan"],
+        ["--config-settings=cmake.define.LATCHWORK_ATOMIC=tsan"],
         CC="clang-14",
         CXX="clang++-14",
         CFLAGS=flags,
@@ -218,8 +218,8 @@ def wheel_folder(tag: str) -> Path:
 
 def build_packages(environment: Environment, options: Sequence[str] = (), **env: str) -> None:
     words = [
-        f"-Cbuild-dir={wheel_folder(environment.tag)}",
-        "-Ccmake.define.CMAKE_EXPORT_COMPILE_COMMANDS=ON",
+        f"--config-settings=build-dir={wheel_folder(environment.tag)}",
+        "--config-settings=cmake.define.CMAKE_EXPORT_COMPILE_COMMANDS=ON",
     ]
     environment.build("latchwork", PACKAGE_INPUTS, [*words, *options, "."], **env)
     # A copy, since setuptools writes beside the sources.
