@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Sequence
@@ -521,3 +522,34 @@ def test_wordindex_counts_while_others_add() -> None:
         expected.update(text.split() * 40)
     assert index.counts() == expected
     assert seen == sorted(seen)
+
+
+def test_wordindex_gives_its_memory_back() -> None:
+    """Entries made by threads that are gone, in an index that a live thread drops."""
+    texts = [b" ".join(b"w%d" % n for n in range(10_000))]
+
+    def traced() -> int:
+        return tracemalloc.get_traced_memory()[0]
+
+    def fill_and_drop() -> int:
+        index = wordindex.Index()
+        threads = [threading.Thread(target=index.add, args=(texts,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return traced()
+
+    tracemalloc.start()
+    try:
+        before = traced()
+        for _ in range(5):
+            used = fill_and_drop() - before
+        assert used > 1_000_000
+        # A thread that was joined may still be on its way out; what it owned goes when it is.
+        deadline = time.monotonic() + 60
+        while traced() - before > used / 10:
+            assert time.monotonic() < deadline, f"{traced() - before} bytes stay"
+            time.sleep(0.01)
+    finally:
+        tracemalloc.stop()
