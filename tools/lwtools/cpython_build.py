@@ -36,6 +36,11 @@ def program(*, tsan: bool) -> Path:
     return prefix(tsan=tsan) / "bin" / f"python{MINOR}t"
 
 
+def packages(*, tsan: bool) -> list[str]:
+    """The purposes of the packages that a build needs."""
+    return ["interpreter", "interpreter-tsan"] if tsan else ["interpreter"]
+
+
 def install_with_uv() -> bool:
     uv = shutil.which("uv")
     if uv is None:
@@ -67,7 +72,7 @@ def fixed_addresses() -> list[str]:
 
 def build(*, tsan: bool) -> Path:
     """Build into the cache, unless it is there; nothing half-built is ever left in place."""
-    apt.ensure(["interpreter", *(["interpreter-tsan"] if tsan else [])])
+    apt.ensure(packages(tsan=tsan))
     cache = cache_dir()
     name = prefix(tsan=tsan).name
     with file_lock(cache / f"{name}.lock", f"Another process builds {name}; waiting for it."):

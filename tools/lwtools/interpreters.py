@@ -232,20 +232,22 @@ def table(found: list[Interpreter]) -> str:
     return "\n".join(lines)
 
 
+def lacking(found: list[Interpreter], *, tsan: bool) -> list[bool]:
+    """Which builds have to be installed: [False] the free-threaded one, [True] ThreadSanitizer's."""
+    wanted = [False, True] if tsan else [False]
+    have = {one.tsan for one in found if one.kind == FREE_THREADED}
+    return [kind for kind in wanted if kind not in have]
+
+
 def ensure(*, tsan: bool = False) -> list[Interpreter]:
     """Get a free-threaded build, and a ThreadSanitizer one if asked, where none is found."""
     found = find()
-    if not any(one.kind == FREE_THREADED and not one.tsan for one in found):
-        if not cpython_build.install_with_uv():
-            cpython_build.build(tsan=False)
+    for kind in lacking(found, tsan=tsan):
+        if kind or not cpython_build.install_with_uv():
+            cpython_build.build(tsan=kind)
         found = find()
-        if not any(one.kind == FREE_THREADED and not one.tsan for one in found):
-            raise ToolError("the free-threaded build was installed, but is not found")
-    if tsan and not any(one.tsan for one in found):
-        cpython_build.build(tsan=True)
-        found = find()
-        if not any(one.tsan for one in found):
-            raise ToolError("the ThreadSanitizer build was installed, but is not found")
+        if kind in lacking(found, tsan=tsan):
+            raise ToolError("a build was installed, but tools/interpreters does not find it")
     return found
 
 

@@ -259,18 +259,23 @@ def require_both_kinds(found: list[Interpreter]) -> None:
 
 def run_setup(purpose: str) -> None:
     start = time.monotonic()
-    apt.ensure(APT_PURPOSES[purpose])
-    found = interpreters.ensure(tsan=purpose in ("verify", "all"))
+    tsan = purpose in ("verify", "all")
+    purposes = list(APT_PURPOSES[purpose])
+    for kind in interpreters.lacking(interpreters.find(), tsan=tsan):
+        # All at once, so that somebody who has to ask for packages asks once.
+        purposes += cpython_build.packages(tsan=kind)
+    apt.ensure(purposes)
+    found = interpreters.ensure(tsan=tsan)
     require_both_kinds(found)
     with file_lock(VENVS / ".lock", "Another set-up is under way in this checkout; waiting."):
         ensure_tools()
         wanted = demo_pair(found) if purpose in ("demo", "bench") else interpreters.chosen(found)
         for one in wanted:
             ensure_environment(one)
-        if purpose in ("verify", "all"):
-            tsan = [one for one in found if one.tsan][-1]
-            ensure_tsan_environment(tsan, found)
-            wanted = [*wanted, tsan]
+        if tsan:
+            slow = [one for one in found if one.tsan][-1]
+            ensure_tsan_environment(slow, found)
+            wanted = [*wanted, slow]
     names = ", ".join(one.name for one in wanted)
     say(
         f"Set up in {time.monotonic() - start:.1f} s: {names}; environments in build/venv, "
