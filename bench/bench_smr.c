@@ -29,8 +29,6 @@ static void drain(void)
         abort();
 }
 
-#define smr_start() ((void)0)
-#define smr_stop() ((void)0)
 #define smr_join(t) ((void)(t), (void)lw_thread_self())
 #define smr_leave(t) ((void)(t))
 #define smr_enter(t) ((void)(t), lw_smr_enter())

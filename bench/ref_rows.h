@@ -8,8 +8,6 @@
  *   ref_idle()          what a thread does now and then that owns objects (default: nothing) */
 #include "rows.h"
 
-#include <pthread.h>
-
 #ifndef ref_idle
 #define ref_idle() ((void)0)
 #endif
@@ -19,11 +17,7 @@ enum { REF_SLOTS = 64 };
 typedef struct ref_shared {
     ref_t *object;                            /* the one object of rows that share one */
     BENCH_CACHE_LINE ref_t *slots[REF_SLOTS]; /* for the row that passes objects on */
-    /* The thread that owns `object` and only waits, for rows of threads that do not own it. */
-    BENCH_CACHE_LINE pthread_t holder;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool held, stop, has_holder;
+    BENCH_CACHE_LINE bench_idle *owner; /* of `object`, in rows of threads that do not own it */
 } ref_shared;
 
 typedef struct ref_user {
@@ -61,49 +55,31 @@ static ref_t *ref_swap_detached(ref_t *old)
     return made;
 }
 
-static void *ref_hold(void *arg)
+static void ref_own(void *shared)
 {
-    ref_shared *s = (ref_shared *)arg;
-    ref_t *object = ref_swap_detached(NULL);
-    pthread_mutex_lock(&s->lock);
-    s->object = object;
-    s->held = true;
-    pthread_cond_broadcast(&s->changed);
-    while (!s->stop)
-        pthread_cond_wait(&s->changed, &s->lock);
-    pthread_mutex_unlock(&s->lock);
-    ref_swap_detached(object);
-    return NULL;
+    ((ref_shared *)shared)->object = ref_swap_detached(NULL);
 }
 
-static ref_shared *ref_make_shared(void)
+static void ref_disown(void *shared)
 {
-    ref_shared *s = (ref_shared *)bench_alloc(sizeof *s);
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, NULL);
-    return s;
+    ref_swap_detached(((ref_shared *)shared)->object);
 }
 
 /* The object is made by a thread of the row. */
 static void *ref_setup_own(int threads)
 {
-    ref_shared *s = ref_make_shared();
+    ref_shared *s = (ref_shared *)bench_alloc(sizeof *s);
     (void)threads;
-    s->object = ref_swap_detached(NULL);
+    ref_own(s);
     return s;
 }
 
 /* The object is made by a thread that goes on living beside the row's. */
 static void *ref_setup_foreign(int threads)
 {
-    ref_shared *s = ref_make_shared();
+    ref_shared *s = (ref_shared *)bench_alloc(sizeof *s);
     (void)threads;
-    s->has_holder = true;
-    BENCH_CHECK(pthread_create(&s->holder, NULL, ref_hold, s) == 0);
-    pthread_mutex_lock(&s->lock);
-    while (!s->held)
-        pthread_cond_wait(&s->changed, &s->lock);
-    pthread_mutex_unlock(&s->lock);
+    s->owner = bench_idle_start(ref_own, ref_disown, s);
     return s;
 }
 
@@ -111,20 +87,13 @@ static void ref_teardown(void *shared)
 {
     ref_shared *s = (ref_shared *)shared;
     int i;
-    if (s->has_holder) {
-        pthread_mutex_lock(&s->lock);
-        s->stop = true;
-        pthread_cond_broadcast(&s->changed);
-        pthread_mutex_unlock(&s->lock);
-        pthread_join(s->holder, NULL);
-    } else {
-        ref_swap_detached(s->object);
-    }
+    if (s->owner)
+        bench_idle_stop(s->owner);
+    else
+        ref_disown(s);
     for (i = 0; i < REF_SLOTS; i++)
         if (s->slots[i])
             ref_swap_detached(s->slots[i]);
-    pthread_cond_destroy(&s->changed);
-    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 

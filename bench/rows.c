@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The list of all adapters. It is compiled for each interpreter, since one has no PyMutex before 3.13. */
+/* The list of all adapters, compiled for each interpreter: before 3.13 there is no PyMutex. */
 #include "rows.h"
 
 #include <Python.h>

@@ -52,6 +52,12 @@ void bench_python_detach(void *state);
 /* True where two threads can be attached at once (a free-threaded interpreter). */
 bool bench_python_parallel(void);
 
+/* A thread beside a row's own: runs begin before the start returns, waits, and runs end before the
+ * stop does. */
+typedef struct bench_idle bench_idle;
+bench_idle *bench_idle_start(void (*begin)(void *arg), void (*end)(void *arg), void *arg);
+void bench_idle_stop(bench_idle *idle);
+
 /* Registers every row of this build. */
 void bench_register_all(void);
 

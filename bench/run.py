@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import itertools
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -54,6 +56,12 @@ class Python:
     @property
     def name(self) -> str:
         return f"{self.version} {self.kind}"
+
+
+@dataclass(frozen=True)
+class Pace:
+    repetitions: int
+    seconds: float  # that a row takes, each time
 
 
 @dataclass
@@ -108,13 +116,15 @@ def run(command: Sequence[str | Path], log: Path, what: str, **env: str) -> None
         raise ToolError(f"{what}: {why} (log: {log})")
 
 
-def build(interpreters: list[Python]) -> Path:
-    folder = FOLDER / "cmake"
-    log = FOLDER / "build.log"
+def build(interpreters: list[Python], define: str = "") -> Path:
+    """Where the modules are, compiled with a definition NAME=VALUE if one is given."""
+    folder = FOLDER / f"cmake{f'-{define}' if define else ''}"
+    log = folder.with_suffix(".log")
     log.unlink(missing_ok=True)
     configure = [
         "cmake", "-S", ROOT, "-B", folder, "-G", "Ninja",
         "-DCMAKE_BUILD_TYPE=Release",
+        f"-DCMAKE_C_FLAGS={f'-D{define}' if define else ''}",
         f"-DCMAKE_C_FLAGS_RELEASE={RELEASE}",
         f"-DCMAKE_CXX_FLAGS_RELEASE={RELEASE}",
         "-DLATCHWORK_TESTS=OFF",
@@ -127,14 +137,14 @@ def build(interpreters: list[Python]) -> Path:
     return folder / "bench"
 
 
-def measure_c(area: str, one: Python, modules: Path, repetitions: int, seconds: float) -> Medians:
+def measure_c(area: str, one: Python, modules: Path, pace: Pace, impl: str = "") -> Medians:
     out = FOLDER / f"{area}-{one.tag}.json"
     out.unlink(missing_ok=True)
     options = [
-        f"--benchmark_filter=^{area}/",
-        f"--benchmark_repetitions={repetitions}",
+        f"--benchmark_filter=^{area}/{f'.*/{impl}/' if impl else ''}",
+        f"--benchmark_repetitions={pace.repetitions}",
         "--benchmark_enable_random_interleaving=true",
-        f"--benchmark_min_time={seconds}",
+        f"--benchmark_min_time={pace.seconds}",
         f"--benchmark_out={out}",
         "--benchmark_out_format=json",
     ]
@@ -150,22 +160,22 @@ def measure_c(area: str, one: Python, modules: Path, repetitions: int, seconds: 
             name, row, impl = entry["name"].split("/")[:3]
             case = Case(name, row, entry["threads"], one.tag)
             times[case][impl].append(entry["real_time"])
-    return medians(times, repetitions)
+    return medians(times, pace.repetitions)
 
 
-def measure_python(one: Python, repetitions: int, seconds: float) -> Medians:
+def measure_python(one: Python, pace: Pace) -> Medians:
     out = FOLDER / f"python-{one.tag}.json"
     out.unlink(missing_ok=True)
     log = out.with_suffix(".log")
     log.unlink(missing_ok=True)
     script = ROOT / "bench" / "bench_python.py"
-    command = [one.path, "-P", script, out, "--repetitions", str(repetitions)]
-    run([*command, "--min-time", str(seconds)], log, f"python on {one.name}")
+    command = [one.path, "-P", script, out, "--repetitions", str(pace.repetitions)]
+    run([*command, "--min-time", str(pace.seconds)], log, f"python on {one.name}")
     times: dict[Case, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for entry in json.loads(out.read_text()):
         case = Case("python", entry["row"], entry["threads"], one.tag)
         times[case][entry["impl"]] += entry["times"]
-    return medians(times, repetitions)
+    return medians(times, pace.repetitions)
 
 
 def medians(times: dict[Case, dict[str, list[float]]], repetitions: int) -> Medians:
@@ -253,6 +263,50 @@ def show_peers(console: Console, found: Medians) -> None:
     console.print(table)
 
 
+def vary(
+    arguments: argparse.Namespace, console: Console, interpreters: list[Python], pace: Pace
+) -> int:
+    """Our own rows, with a constant of the library set to each of some values."""
+    name, _, listed = arguments.vary.partition("=")
+    values = [value for value in listed.split(",") if value]
+    areas = [
+        area for area in arguments.area or C_AREAS if area in C_AREAS and area not in PEERS_ONLY
+    ]
+    sources = [
+        file.read_text() for top in ("include", "src") for file in (ROOT / top).rglob("*.[ch]")
+    ]
+    if not any(re.search(rf"^#ifndef {re.escape(name)}$", text, re.MULTILINE) for text in sources):
+        raise ToolError(f"--vary: nothing in include/ or src/ lets {name} be set from outside")
+    if len(values) < 2 or not areas:
+        raise ToolError("--vary wants NAME=VALUE,VALUE and rows in C")
+
+    times: dict[Case, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("build")
+        modules = {value: build(interpreters, f"{name}={value}") for value in values}
+        # One round after the other: what disturbs the machine for a while disturbs all values.
+        for count in range(pace.repetitions):
+            for value, one, area in itertools.product(values, interpreters, areas):
+                progress.update(
+                    task, description=f"round {count + 1}: {name}={value}, {area} on {one.name}"
+                )
+                once = Pace(1, pace.seconds)
+                for case, impls in measure_c(area, one, modules[value], once, OURS).items():
+                    times[case][value].append(impls[OURS])
+    if not times:
+        raise ToolError("no row ran")
+    table = Table(title=f"ns an operation by {name}", title_justify="left")
+    table.add_column("row")
+    for value in values:
+        table.add_column(value, justify="right")
+    for case, by_value in medians(times, pace.repetitions).items():
+        row = escape(f"{case.area}: {case.text}")
+        table.add_row(row, *[f"{by_value[value]:.2f}" for value in values])
+    console.print(table)
+    return 0
+
+
 def measure(arguments: argparse.Namespace, console: Console) -> int:
     areas = arguments.area or list(AREAS)
     paths = arguments.python or environments()
@@ -262,16 +316,16 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
     interpreters = [describe(path) for path in paths]
     if len({one.tag for one in interpreters}) != len(interpreters):
         raise ToolError("two of the interpreters are of one version and kind")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    pace = Pace(3, 0.02) if arguments.quick else Pace(11, 0.1)
+    if arguments.vary:
+        return vary(arguments, console, interpreters, pace)
     if "python" in areas:
         for one in interpreters:
-            have = subprocess.run(
-                [one.path, "-P", "-c", "import latchwork"], capture_output=True, check=False
-            )
-            if have.returncode != 0:
+            command = [one.path, "-P", "-c", "import latchwork"]
+            if subprocess.run(command, capture_output=True, check=False).returncode != 0:
                 raise ToolError(f"{one.path} has no package latchwork; run pip install . there")
-    FOLDER.mkdir(parents=True, exist_ok=True)
     goals = Goals(ROOT / "bench" / "goals.toml")
-    repetitions, seconds = (3, 0.02) if arguments.quick else (11, 0.1)
 
     found: Medians = {}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -282,9 +336,9 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
             for area in areas:
                 progress.update(task, description=f"{area} on {one.name}")
                 if area == "python":
-                    new = measure_python(one, repetitions, seconds)
+                    new = measure_python(one, pace)
                 else:
-                    new = measure_c(area, one, modules, repetitions, seconds)
+                    new = measure_c(area, one, modules, pace)
                 if not new:
                     raise ToolError(f"{area} on {one.name}: no row ran")
                 found |= new
@@ -294,7 +348,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
     summary = FOLDER / "summary.json"
     summary.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     names = ", ".join(one.name for one in interpreters)
-    console.print(f"{names}; medians of {repetitions} interleaved repetitions of one run")
+    console.print(f"{names}; medians of {pace.repetitions} interleaved repetitions of one run")
     if rows:
         show(console, rows)
     show_peers(console, found)
@@ -312,6 +366,12 @@ def main() -> int:
         type=Path,
         help="interpreters to load the rows; with the area python, ones that have the package "
         "(default: the environments of tools/setup, one of each kind)",
+    )
+    parser.add_argument(
+        "--vary",
+        metavar="NAME=VALUE,VALUE",
+        help="instead: our own rows with a constant of the library set to each value, such as "
+        "LW_MUTEX_SPINS=0,40,400; this is how the constants were chosen",
     )
     arguments = parser.parse_args()
     return report_errors(lambda: measure(arguments, Console()))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The row of one way to find what belongs to the calling thread. An adapter defines, before it includes
- * this file, THREAD_NAME, THREAD_ID, thread_prepare() (once for each thread) and thread_find() (gives a
- * pointer, never NULL), and gets register_THREAD_ID(). */
+/* The row of one way to find what belongs to the calling thread. An adapter defines, before it
+ * includes this file, THREAD_NAME, THREAD_ID, thread_prepare() (once for each thread) and
+ * thread_find() (gives a pointer, never NULL), and gets register_THREAD_ID(). */
 #include "rows.h"
 
 /* A call, as from any function that needs to know its thread: else the compiler would find it once

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A thread's record of ck_epoch. Records cannot be freed before the epoch, so that each is taken into
- * use again; an extension finds its thread's through a thread-local pointer, as this library does. */
+/* A thread's record of ck_epoch. Records cannot be freed before the epoch, so that each is taken
+ * into use again; an extension finds its thread's by a thread-local pointer, as this library does.
+ */
 #ifndef LW_BENCH_CK_RECORD_H
 #define LW_BENCH_CK_RECORD_H
 

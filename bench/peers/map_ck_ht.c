@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ck_ht has one writer at a time and leaves the freeing of old tables to its user: a pthread mutex and
- * ck_epoch. The keys 0 and ~0 cannot be stored. */
+/* ck_ht has one writer at a time and leaves the freeing of old tables to its user: a pthread mutex
+ * and ck_epoch. The keys 0 and ~0 cannot be stored. */
 #include "ck_record.h"
 
 #include <ck_ht.h>

@@ -25,8 +25,6 @@ static __attribute__((constructor)) void make_epoch(void)
     ck_epoch_init(&epoch);
 }
 
-#define smr_start() ((void)0)
-#define smr_stop() ((void)0)
 #define smr_join(t) ((void)(t), ck_record_join())
 #define smr_leave(t) ((void)(t), ck_record_leave())
 #define smr_enter(t) ((void)(t), ck_epoch_begin(record, NULL))

@@ -16,8 +16,6 @@ static void on_grace_period(struct rcu_head *head)
     smr_freed((smr_block *)head);
 }
 
-#define smr_start() ((void)0)
-#define smr_stop() ((void)0)
 #define smr_retire(t, b) ((void)(t), call_rcu(&(b)->head, on_grace_period))
 #define smr_poll(t) ((void)(t))
 #define smr_drain(t) ((void)(t), rcu_barrier())

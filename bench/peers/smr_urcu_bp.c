@@ -6,7 +6,8 @@
 #define SMR_NAME "urcu-bp"
 #define SMR_ID smr_urcu_bp
 typedef char smr_local;
-#define smr_join(t) ((void)(t)) /* the first section registers */
+/* The first section registers. */
+#define smr_join(t) ((void)(t), _rcu_read_lock(), _rcu_read_unlock())
 #define smr_leave(t) ((void)(t))
 #define smr_enter(t) ((void)(t), _rcu_read_lock())
 #define smr_exit(t) ((void)(t), _rcu_read_unlock())
