@@ -233,7 +233,7 @@ def table(found: list[Interpreter]) -> str:
 
 
 def lacking(found: list[Interpreter], *, tsan: bool) -> list[bool]:
-    """Which builds have to be installed: [False] the free-threaded one, [True] ThreadSanitizer's."""
+    """The builds that are not there: False for the free-threaded one, True for the other."""
     wanted = [False, True] if tsan else [False]
     have = {one.tsan for one in found if one.kind == FREE_THREADED}
     return [kind for kind in wanted if kind not in have]
