@@ -66,16 +66,20 @@ def summary(corpus: Corpus, expected: Counter[bytes]) -> dict[str, Any]:
     }
 
 
+def heading(result: Mapping[str, Any]) -> str:
+    files = f"{result['files']:,} file{'' if result['files'] == 1 else 's'}"
+    return (
+        f"{result['path']}: {files}, {result['bytes'] / 2**20:.1f} MiB, "
+        f"{result['identifiers']:,} identifiers, {result['distinct']:,} of them different"
+    )
+
+
 def text_table(result: Mapping[str, Any]) -> Any:
     """A rich table: one row for each engine and number of threads."""
     from rich.table import Table
     from rich.text import Text
 
-    title = (
-        f"{result['path']}: {result['files']:,} files, {result['bytes'] / 2**20:.1f} MiB, "
-        f"{result['identifiers']:,} identifiers, {result['distinct']:,} of them different"
-    )
-    table = Table(title=Text(title), title_justify="left")
+    table = Table()
     table.add_column("interpreter")
     table.add_column("engine")
     table.add_column("threads", justify="right", no_wrap=True)

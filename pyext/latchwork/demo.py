@@ -61,14 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         status = _explain(arguments.explain) if arguments.explain else _demo(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # a closed one
+            sys.stdout.flush()
         return status
     except InputError as error:
         return _complain(str(error), 2)
     except OutputError as error:
         return _complain(str(error), 1)
     except MemoryError:
-        return _complain("out of memory; name a smaller tree", 2)
+        return _complain("out of memory; name a smaller tree or fewer threads", 2)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return _complain("interrupted, no result", 130)
@@ -386,6 +387,7 @@ def _show(corpus: Corpus, result: dict[str, Any]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 120
+    console.print(report.heading(result), markup=False, soft_wrap=True)
     console.print(report.text_table(result))
     for line in report.footer(corpus, result):
         console.print(line, markup=False, soft_wrap=True)

@@ -100,7 +100,7 @@ def test_every_engine_gives_the_counts(tree: Path, tmp_path: Path) -> None:
 def test_a_single_file(tree: Path) -> None:
     done = run(tree / "one.py", "--threads", "2")
     assert done.returncode == 0
-    assert "1 files" in done.stdout
+    assert "one.py: 1 file, 0.0 MiB, 7 identifiers" in done.stdout
 
 
 def test_files_without_identifiers(tmp_path: Path) -> None:
@@ -241,6 +241,13 @@ def test_a_result_replaces_an_older_and_longer_one(tree: Path, tmp_path: Path) -
     assert json.loads(old.read_text())["files"] == 4
 
 
+def test_no_standard_output_at_all(tree: Path, tmp_path: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *DEMO]
+    done = run(tree, "--threads=1", "--json", tmp_path / "result.json", command=command)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "result.json").read_text())["files"] == 4
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
 def test_a_disk_that_is_full(tree: Path) -> None:
     done = run(tree, "--threads=1", "--json", "/dev/full")
@@ -332,7 +339,10 @@ def test_an_engine_that_raises_ends_the_demo(
 
     monkeypatch.setattr(demo, "engine_kinds", lambda: [EngineKind("planted", Exhausted)])
     assert demo.main([str(tree), "--threads=2"]) == 2
-    assert capsys.readouterr().err == "latchwork demo: out of memory; name a smaller tree\n"
+    assert (
+        capsys.readouterr().err
+        == "latchwork demo: out of memory; name a smaller tree or fewer threads\n"
+    )
 
 
 # ---- What is not installed. ----
