@@ -65,6 +65,7 @@ struct ref_hand_over : model_suite<ref_hand_over, 2, false> {
     void setup()
     {
         o = make(2);
+        model_attach(1);
     }
     void body(unsigned i)
     {
@@ -87,6 +88,7 @@ struct ref_owner_counts : model_suite<ref_owner_counts, 2, false> {
     void setup()
     {
         o = make(2);
+        model_attach(1);
     }
     void body(unsigned i)
     {
@@ -112,6 +114,7 @@ struct ref_shared : model_suite<ref_shared, 2, false> {
     void setup()
     {
         o = make(2);
+        model_attach(1);
     }
     void body(unsigned i)
     {
@@ -135,6 +138,8 @@ struct ref_two_others : model_suite<ref_two_others, 3, false> {
     void setup()
     {
         o = make(3);
+        model_attach(1);
+        model_attach(2);
     }
     void body(unsigned)
     {
@@ -156,6 +161,7 @@ struct ref_queue : model_suite<ref_queue, 2, false> {
         a = make(1);
         b = make(2);
         a->child = b;
+        model_attach(1);
     }
     void body(unsigned i)
     {
@@ -184,6 +190,7 @@ template <class D, int references, bool unbiased> struct ref_try : model_suite<D
             lw_ref_init_unbiased_(&o->ref);
         }
         o->keep = true;
+        model_attach(1);
     }
     void body(unsigned i)
     {
@@ -222,6 +229,8 @@ struct ref_try_three : model_suite<ref_try_three, 3, false> {
     {
         o = make(2);
         o->keep = true;
+        model_attach(1);
+        model_attach(2);
     }
     void body(unsigned i)
     {
@@ -245,13 +254,11 @@ struct ref_exit : model_suite<ref_exit, 2, true> {
     void setup()
     {
         o = make(2);
+        model_attach(1);
         lw_rl_quiet_ = NULL; /* modules register themselves: domain.c is written to */
     }
-    void body(unsigned i)
+    void body(unsigned)
     {
-        if (i == 1) {
-            (void)lw_thread_self();
-        }
         use_and_drop(o);
     }
     void check()
@@ -268,11 +275,12 @@ struct ref_exit_two : model_suite<ref_exit_two, 3, true> {
     void setup()
     {
         o = make(2);
+        model_attach(1);
+        model_attach(2);
     }
     void body(unsigned i)
     {
         if (i != 0) {
-            (void)lw_thread_self();
             use_and_drop(o);
         }
     }

@@ -1,0 +1,576 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""ConcurrentDict and foreign code that misbehaves: __hash__, __eq__ and __del__ that raise, delete, write, wait, recurse.
+
+The names F1 to F15 are those of the failures that were found in similar libraries, which this one promises not to have."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+from concurrency import Faster, run_threads
+from latchwork import MISSING, ConcurrentDict, Mutex, flush
+
+
+class Key:
+    """Equal by name; all have one hash; `on_eq(self, other)` runs first, once."""
+
+    def __init__(self, name, on_eq=None):
+        self.name = name
+        self.on_eq = on_eq
+        self.comparisons = 0
+
+    def __hash__(self):
+        return 2**40
+
+    def __eq__(self, other):
+        self.comparisons += 1
+        action, self.on_eq = self.on_eq, None
+        if action is not None:
+            action(self, other)
+        return self.name == other.name
+
+    def __repr__(self):
+        return f"Key({self.name!r})"
+
+
+OPERATIONS = {
+    "getitem": lambda d, k: d[k],
+    "get": lambda d, k: d.get(k, "default"),
+    "contains": lambda d, k: k in d,
+    "setitem": lambda d, k: d.__setitem__(k, "new"),
+    "delitem": lambda d, k: d.__delitem__(k),
+    "setdefault": lambda d, k: d.setdefault(k, "new"),
+    "pop": lambda d, k: d.pop(k, "default"),
+    "update": lambda d, k: d.update([(k, "new")]),
+    "replace": lambda d, k: d.replace(k, "value", "new"),
+    "remove": lambda d, k: d.remove(k, "value"),
+    "compute": lambda d, k: d.compute(k, lambda _: "new"),
+    "add": lambda d, k: d.add(k, "new"),
+    "keys": lambda d, k: k in d.keys(),  # noqa: SIM118
+    "items": lambda d, k: (k, "value") in d.items(),
+    "equality": lambda d, k: ConcurrentDict({k: "value"}) == d,
+    "or": lambda d, k: d | {k: "new"},
+}
+each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+
+
+class Error(Exception):
+    pass
+
+
+def fail(*_):
+    raise Error
+
+
+# ---- errors ----
+
+
+@each_operation
+def test_hash_that_raises(operation):
+    class Bad:
+        __hash__ = fail
+
+    d = ConcurrentDict(a=1)
+    with pytest.raises(Error):
+        operation(d, Bad())
+    assert d == {"a": 1}
+
+
+@each_operation
+@pytest.mark.parametrize("who", ["stored", "asked"])
+def test_eq_that_raises(operation, who):
+    stored = Key("a", fail if who == "stored" else None)
+    asked = Key("a")
+    if who == "asked":
+        # The stored key does not know the answer, so that the other one is asked.
+        class Unsure(Key):
+            __hash__ = Key.__hash__
+
+            def __eq__(self, other):
+                return NotImplemented
+
+        stored, asked = Unsure("a"), Key("a", fail)
+    value = "value"
+    d = ConcurrentDict({stored: value})
+    with pytest.raises(Error):
+        operation(d, asked)
+    assert len(d) == 1
+    assert d[stored] is value
+
+
+def test_eq_that_returns_something_without_a_truth_value():
+    class Array:
+        __bool__ = fail
+
+    class Odd:
+        def __hash__(self):
+            return 1
+
+        def __eq__(self, other):
+            return Array()
+
+    d = ConcurrentDict({Odd(): 1})
+    with pytest.raises(Error):
+        Odd() in d  # noqa: B015
+
+
+@pytest.mark.parametrize("failing", range(6))
+def test_an_error_leaves_no_reference_behind(failing):
+    stored = [Key(n) for n in range(6)]
+    d = ConcurrentDict.fromkeys(stored)
+    references = [weakref.ref(key) for key in stored]
+    asked, value = Key("x"), Key("y")
+    references += [weakref.ref(asked), weakref.ref(value)]
+    for operation in (d.__setitem__, d.setdefault, d.get, d.pop):
+        stored[failing].on_eq = fail
+        with pytest.raises(Error):
+            operation(asked, value)
+    del d, stored, asked, value, operation
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 8
+
+
+# ---- F2, F3, F4: __eq__ that changes the dictionary ----
+
+
+@each_operation
+def test_f2_a_stored_key_lives_while_eq_runs(operation):
+    freed_too_early = []
+
+    class Watched(Key):
+        running = False
+        __hash__ = Key.__hash__
+
+        def __eq__(self, other):
+            self.running = True
+            try:
+                return super().__eq__(other)
+            finally:
+                gc.collect()
+                flush()
+                self.running = False
+
+        def __del__(self):
+            if self.running:
+                freed_too_early.append(self)
+
+    def drop_all(*_):
+        d.clear()
+        gc.collect()
+
+    d = ConcurrentDict({Watched("a", drop_all): "value"})
+    try:
+        operation(d, Key("a"))
+    except KeyError:
+        pass
+    assert not freed_too_early
+    d = ConcurrentDict({Watched("b", drop_all): "value", Watched("c", drop_all): "value"})
+    try:
+        operation(d, Key("a"))
+    except KeyError:
+        pass
+    assert not freed_too_early
+
+
+# What an operation may give if the key was taken out while it was compared: as if that had happened before.
+AFTER_DELETION = {
+    "getitem": KeyError,
+    "get": "default",
+    "contains": False,
+    "setitem": None,
+    "delitem": KeyError,
+    "setdefault": "new",
+    "pop": "default",
+    "update": None,
+    "replace": False,
+    "remove": False,
+    "compute": "new",
+    "add": "new",
+    "keys": False,
+    "items": False,
+}
+
+
+@pytest.mark.parametrize("name", AFTER_DELETION)
+def test_f3_eq_that_deletes_the_key_being_looked_up(name):
+    def delete(stored, _):
+        assert d.pop(stored) == "value"
+        # What would lie in the freed memory now, were it looked at.
+        d["unrelated"] = ["unrelated"]
+        for n in range(200):
+            d[n] = ["unrelated", n]
+
+    d = ConcurrentDict({Key("a", delete): "value"})
+    expected = AFTER_DELETION[name]
+    if expected is KeyError:
+        with pytest.raises(KeyError):
+            OPERATIONS[name](d, Key("a"))
+    else:
+        assert OPERATIONS[name](d, Key("a")) == expected
+    assert d["unrelated"] == ["unrelated"]
+
+
+@each_operation
+def test_f3_eq_that_puts_another_equal_key_in_its_place(operation):
+    def swap(stored, _):
+        del d[stored]
+        d[Key("a")] = "other value"
+
+    d = ConcurrentDict({Key("a", swap): "value"})
+    result = operation(d, Key("a"))
+    assert result not in ("value", "default", MISSING)
+    assert len(d) in (0, 1)
+
+
+@each_operation
+def test_f4_eq_that_writes_to_the_same_dictionary(operation):
+    def write(stored, _):
+        for n in range(300):  # enough to make the table grow in the middle
+            d[n] = n
+        d[stored] = "value"
+        d[Key("fresh")] = "fresh"
+
+    d = ConcurrentDict({Key("a", write): "value"})
+    operation(d, Key("a"))
+    assert d.get(Key("fresh")) == "fresh"
+    assert all(d[n] == n for n in range(300))
+
+
+@each_operation
+def test_f4_eq_that_asks_the_same_dictionary_the_same_question(operation):
+    def recurse(depth):
+        def action(stored, other):
+            if depth:
+                stored.on_eq = recurse(depth - 1)
+                try:
+                    operation(d, other)
+                except KeyError:
+                    pass
+
+        return action
+
+    d = ConcurrentDict({Key("a", recurse(20)): "value"})
+    try:
+        operation(d, Key("a"))
+    except KeyError:
+        pass
+    assert len(d) <= 1
+
+
+@each_operation
+def test_eq_that_recurses_without_end(operation):
+    class Endless(Key):
+        __hash__ = Key.__hash__
+
+        def __eq__(self, other):
+            return operation(d, Endless("x")) or True
+
+    d = ConcurrentDict()
+    d[Endless("a")] = "value"
+    with pytest.raises(RecursionError):
+        operation(d, Endless("a"))
+    assert len(d) == 1
+
+
+def test_eq_whose_answers_contradict_each_other():
+    class Moody(Key):
+        __hash__ = Key.__hash__
+
+        def __eq__(self, other):
+            self.comparisons += 1
+            return self.comparisons % 2 == 0
+
+    d = ConcurrentDict()
+    for n in range(50):
+        d[Moody(n)] = n
+    for n in range(50):
+        d.pop(Moody(n), None)
+    assert len(d) == len(list(d))
+
+
+def test_each_stored_key_is_compared_once_in_an_operation():
+    stored = [Key(n) for n in range(60)]
+    d = ConcurrentDict({key: key.name for key in stored})
+    for key in stored:
+        key.comparisons = 0
+    assert Key("absent") not in d
+    assert [key.comparisons for key in stored] == [1] * 60
+    for asked in (Key(0), Key(59)):
+        assert d[asked] == asked.name
+    assert max(key.comparisons for key in stored) <= 3
+
+
+def test_eq_is_not_called_for_identical_keys_or_other_hashes():
+    class Other(Key):
+        def __hash__(self):
+            return 2**40 + 1
+
+        __eq__ = Key.__eq__
+
+    key = Key("a", fail)
+    d = ConcurrentDict({key: 1})
+    assert d[key] == 1
+    assert Other("a") not in d
+    assert key.comparisons == 0
+
+
+# ---- F13: finalizers ----
+
+
+class Bomb:
+    """Runs `action` when it goes."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def __del__(self):
+        self.action()
+
+
+def drop_by_overwrite(d, key):
+    d[key] = None
+
+
+def drop_by_replace(d, key):
+    d.replace(key, d[key], None)
+
+
+def drop_by_compute(d, key):
+    d.compute(key, lambda _: MISSING)
+
+
+DROPS = {
+    "overwrite": drop_by_overwrite,
+    "update": lambda d, key: d.update({key: None}),
+    "delete": lambda d, key: d.__delitem__(key),
+    "pop": lambda d, key: d.pop(key) and None,
+    "popitem": lambda d, _: d.popitem() and None,
+    "remove": lambda d, key: d.remove(key, d[key]),
+    "replace": drop_by_replace,
+    "compute": drop_by_compute,
+    "clear": lambda d, _: d.clear(),
+}
+each_drop = pytest.mark.parametrize("drop", DROPS.values(), ids=DROPS)
+
+
+@each_drop
+def test_f13_a_finalizer_that_writes_to_the_same_dictionary(drop):
+    ran = []
+
+    def action():
+        ran.append(len(d))
+        time.sleep(0)  # lets go of the GIL
+        d["from the finalizer"] = len(ran)
+        for n in range(300):
+            d[n] = n
+        for n in range(300):
+            d.pop(n, None)
+
+    d = ConcurrentDict({"a": Bomb(action)})
+    drop(d, "a")
+    flush()
+    assert len(ran) == 1
+    assert d["from the finalizer"] == 1
+
+
+@each_drop
+def test_f13_a_finalizer_that_does_the_same_again(drop):
+    left = [20]
+
+    def action():
+        if left[0]:
+            left[0] -= 1
+            d["a"] = Bomb(action)
+            drop(d, "a")
+
+    d = ConcurrentDict()
+    action()
+    flush()
+    assert left == [0]
+    assert len(d) <= 1
+
+
+@each_drop
+def test_f13_a_key_whose_finalizer_uses_the_dictionary(drop):
+    class Mortal:
+        def __del__(self):
+            ran.append(sorted(map(str, d)))
+            d["last words"] = 1
+
+    ran = []
+    key = Mortal()
+    d = ConcurrentDict({key: object()})
+    drop(d, key)
+    d.pop(key, None)
+    del key
+    flush()
+    assert len(ran) == 1
+    assert d["last words"] == 1
+
+
+def test_f13_finalizers_that_let_other_threads_in():
+    """The container is in order whenever a finalizer lets go of the GIL."""
+    d = ConcurrentDict()
+    names = [f"key {n}" for n in range(16)]
+    gone = [0]
+    count = Mutex()
+
+    def action(name):
+        time.sleep(0)
+        d.get(name)
+        with count:
+            gone[0] += 1
+
+    made = [0]
+
+    def write(own):
+        for n in range(1500):
+            name = names[(n * own) % 16]
+            value = Bomb(lambda name=name: action(name))
+            with count:
+                made[0] += 1
+            if n % 7 == 0:
+                d.pop(name, None)
+            elif n % 101 == 0:
+                d.clear()
+            else:
+                d[name] = value
+            del value
+        flush()
+
+    def read():
+        for _ in range(1500):
+            for name, value in d.items():
+                assert name in names
+                assert type(value) is Bomb
+
+    with Faster():
+        run_threads(lambda: write(1), lambda: write(3), lambda: write(5), read)
+    d.clear()
+    wait_until(lambda: flush() and gone[0] == made[0])
+
+
+def wait_until(condition):
+    """The watchdog ends it, if nothing else does."""
+    while not condition():
+        time.sleep(0.001)
+
+
+def test_a_finalizer_that_raises_is_reported_and_harms_nothing(monkeypatch):
+    reports = []
+    monkeypatch.setattr("sys.unraisablehook", lambda report: reports.append(report.exc_type))
+    d = ConcurrentDict(a=Bomb(fail))
+    d["a"] = 1
+    flush()
+    assert d == {"a": 1}
+    assert reports == [Error]
+
+
+def test_a_finalizer_that_drops_the_dictionary_itself():
+    holder = []
+    holder.append(ConcurrentDict(a=Bomb(holder.clear), b=Bomb(holder.clear)))
+    reference = weakref.ref(holder[0])
+    holder[0].clear()
+    flush()
+    assert not holder
+    gc.collect()
+    assert reference() is None
+
+
+def test_a_long_chain_of_dictionaries_does_not_use_up_the_stack():
+    chain = None
+    for _ in range(100_000):
+        chain = ConcurrentDict(next=chain)
+    del chain
+    chain = None
+    for _ in range(100_000):
+        chain = ConcurrentDict(next=chain)
+    chain.clear()
+
+
+# ---- iteration ----
+
+
+def test_hash_that_raises_during_iteration():
+    class Late:
+        armed = False
+
+        def __hash__(self):
+            if Late.armed:
+                raise Error
+            return 7
+
+    keys = [Late() for _ in range(20)]
+    d = ConcurrentDict.fromkeys(keys)
+    Late.armed = True
+    assert set(map(id, d)) == set(map(id, keys))
+    with pytest.raises(Error):
+        d.popitem()
+    assert len(d) == 20
+
+
+def test_many_equal_hashes_in_one_bucket():
+    class Same(int):
+        def __hash__(self):
+            return 7
+
+    d = ConcurrentDict({Same(n): n for n in range(300)})
+    assert sorted(d.values()) == list(range(300))
+    assert sorted(d) == list(range(300))
+    assert sum(1 for _ in d.items()) == 300
+    copied = d.copy()
+    assert len(copied) == 300
+    popped = [d.popitem()[1] for _ in range(300)]
+    assert sorted(popped) == list(range(300))
+
+
+def test_an_iterator_shared_by_threads():
+    for _ in range(20):
+        d = ConcurrentDict({n: -n for n in range(3000)})
+        for view in (d.keys(), d.values(), d.items()):
+            iterator = iter(view)
+            with Faster():
+                taken = run_threads(lambda it=iterator: list(it), count=4)
+            assert sorted(sum(taken, [])) == sorted(view)
+
+
+# ---- threads ----
+
+
+def test_eq_that_waits_for_another_thread_that_writes_the_same_key():
+    """With a lock held while __eq__ runs, this would not end."""
+
+    def wait(*_):
+        thread = threading.Thread(target=d.__setitem__, args=(Key("a"), "from the thread"))
+        thread.start()
+        thread.join()
+
+    for operation in OPERATIONS.values():
+        d = ConcurrentDict({Key("a", wait): "value"})
+        operation(d, Key("a"))
+
+
+def test_colliding_keys_from_many_threads():
+    d = ConcurrentDict()
+
+    def work(own):
+        for n in range(30):
+            for name in (own, (own, n), "shared"):
+                d[Key(name)] = name
+                assert d[Key(name)] == name
+            if n % 2:
+                assert d.pop(Key((own, n))) == (own, n)
+
+    with Faster():
+        run_threads(*[lambda own=own: work(own) for own in range(4)])
+    assert sorted(map(str, d.values())) == sorted(
+        [
+            "shared",
+            *map(str, range(4)),
+            *[str((own, n)) for own in range(4) for n in range(0, 30, 2)],
+        ]
+    )
