@@ -110,8 +110,9 @@ LW_API void lw_smr_retire_node(lw_smr_node *node, lw_smr_free_fn free_fn, size_t
  * Returns how many were freed. Lock-free; runs free functions as lw_smr_retire does. */
 LW_API size_t lw_smr_poll(void);
 
-/* Waits until all that this thread, or a thread that has exited, has retired is freed; objects that answer
- * "not on this thread" excepted.
+/* Waits until all that this thread has retired is freed, and all that threads have left that exited is freed or being
+ * freed by another thread; objects that answer "not on this thread" excepted. It does not wait for other threads' free
+ * functions, which may never return.
  *   LW_OK    done
  *   LW_BUSY  a section is open on this thread, or this is a free function: it would wait for itself
  * Blocking; detaches while it sleeps. */

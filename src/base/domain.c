@@ -25,7 +25,7 @@ static lw_atomic_ptr lw_domain_anchor_;
 #endif
 
 /* The domain that this copy brings along, used if it is the first in the process. Static, so that making it cannot
- * fail; its library stays loaded as long as the process (Python does not unload extensions). */
+ * fail; a copy that is used is never unloaded (lw_pin_). */
 static lw_domain lw_own_domain;
 static lw_atomic_u32 lw_own_state; /* 0 untouched, 1 being made, 2 made */
 static lw_atomic_ptr lw_current;   /* the domain that this copy uses */
@@ -46,7 +46,7 @@ static void lw_domain_make(lw_domain *d)
 {
     unsigned i;
     d->header.magic = LW_DOMAIN_MAGIC;
-    d->header.abi = LW_ABI_VERSION;
+    d->header.abi = LW_DOMAIN_ABI;
     d->header.size = (uint32_t)sizeof *d;
     memcpy(d->header.version, LW_VERSION_STRING, sizeof LW_VERSION_STRING);
     d->allocator.alloc = lw_calloc;
@@ -67,7 +67,9 @@ static LW_COLD lw_domain *lw_domain_find(void)
     void *found = lw_atomic_load_acquire_ptr(&lw_domain_anchor_);
     void *none = NULL;
     uint32_t untouched = 0;
-    if (found != NULL && lw_domain_describe((lw_domain *)found)->abi == LW_ABI_VERSION) {
+    /* The domain will hold pointers into this copy: hooks, free functions, thread-local slots. */
+    lw_pin_(&lw_current);
+    if (found != NULL && lw_domain_fits_((lw_domain *)found)) {
         lw_atomic_store_release_ptr(&lw_current, found);
         return (lw_domain *)found;
     }
@@ -84,7 +86,7 @@ static LW_COLD lw_domain *lw_domain_find(void)
     found = &lw_own_domain;
     /* (3) release and acquire: publishes (1) to other copies, or finds what another copy published. */
     if (!lw_atomic_cas_acq_rel_ptr(&lw_domain_anchor_, &none, &lw_own_domain) &&
-        lw_domain_describe((lw_domain *)none)->abi == LW_ABI_VERSION) {
+        lw_domain_fits_((lw_domain *)none)) {
         found = none;
     }
     none = NULL;
@@ -109,14 +111,20 @@ lw_domain *lw_domain_foreign_(void)
     return found != NULL && found != lw_domain_get() ? (lw_domain *)found : NULL;
 }
 
+bool lw_domain_fits_(const lw_domain *domain)
+{
+    const lw_domain_header *header = lw_domain_describe(domain);
+    return header->magic == LW_DOMAIN_MAGIC && header->abi == LW_DOMAIN_ABI &&
+           header->size == (uint32_t)sizeof(lw_domain);
+}
+
 lw_status lw_domain_adopt(lw_domain *other)
 {
-    const lw_domain_header *header = lw_domain_describe(other);
     void *none = NULL;
-    if (header->magic != LW_DOMAIN_MAGIC || header->abi != LW_ABI_VERSION ||
-        header->size != (uint32_t)sizeof(lw_domain)) {
+    if (!lw_domain_fits_(other)) {
         return LW_VERSION;
     }
+    lw_pin_(&lw_current);
     if (lw_atomic_cas_acq_rel_ptr(&lw_current, &none, other) || none == other) {
         return LW_OK;
     }

@@ -119,13 +119,22 @@ struct lw_domain {
     lw_atomic_u64 smr_anonymous; /* sections open without a record */
     LW_ALIGNED(LW_CACHE_LINE) lw_rawlock smr_lock; /* what follows but the hint */
     lw_atomic_u32 smr_left;    /* a hint, read without the lock: the first two are not both empty */
-    unsigned smr_freeing;      /* batches of orphans that a thread is freeing now */
     lw_smr_batch smr_orphans;  /* of threads that have exited, or that have no record */
     lw_smr_batch smr_waiting;  /* orphans whose grace period has begun */
     lw_smr_batch smr_deferred; /* past their grace period; their free functions said "not now" */
 
     lw_park_queue park_queues[LW_PARK_QUEUES];
 };
+
+/* What lw_domain_header.abi holds: copies for different platforms have other layouts. */
+#if defined(LW_PLATFORM_POSIX)
+#define LW_DOMAIN_ABI ((uint32_t)LW_ABI_VERSION | UINT32_C(0x20000))
+#else
+#define LW_DOMAIN_ABI ((uint32_t)LW_ABI_VERSION | UINT32_C(0x10000))
+#endif
+
+/* Whether this copy can use `domain`. */
+LW_API bool lw_domain_fits_(const lw_domain *domain);
 
 /* thread.c: the destructor of the key; the fork handlers. */
 LW_API void lw_thread_exit_(void *record);

@@ -62,6 +62,7 @@ struct lw_map {
     lw_map_config config;
     lw_map_owner *owner;
     uint64_t seed;
+    uint64_t seed2; /* LW_KEY_BYTES */
     size_t min_buckets;
     unsigned stripes;
     lw_stripe *stripe;
@@ -70,9 +71,8 @@ struct lw_map {
     lw_atomic_u64 grace; /* links may be reused after this; LW_RESIZING until a resize has ended */
 };
 
-/* Marks a bucket whose entries are in the next table. Its address is no entry's. */
-static char lw_moved_mark;
-#define LW_MOVED ((void *)&lw_moved_mark)
+/* Marks a bucket whose entries are in the next table. The same in every copy of the library, and no entry's address. */
+#define LW_MOVED ((void *)(uintptr_t)1)
 
 #define LW_RESIZING UINT64_MAX
 
@@ -127,23 +127,22 @@ static uint64_t lw_load_u64(const unsigned char *p, size_t n)
     return x;
 }
 
-/* Folded multiplications over words of 8 bytes, keyed by the map's random seed (after the multiply-and-fold idea of
- * Wang Yi's wyhash). Not meant to withstand an attacker who can observe hashes. */
-static uint64_t lw_hash_bytes(uint64_t seed, const void *bytes, size_t size)
+/* Folded multiplications over words of 8 bytes, both factors keyed by the map's random seed (after the multiply-and-fold
+ * idea of Wang Yi's wyhash). Not meant to withstand an attacker who can observe hashes. */
+static uint64_t lw_hash_bytes(uint64_t seed, uint64_t seed2, const void *bytes, size_t size)
 {
     const unsigned char *p = (const unsigned char *)bytes;
     uint64_t h = seed ^ (uint64_t)size * UINT64_C(0x9e3779b97f4a7c15);
     size_t left = size;
     while (left > 16) {
-        h = lw_fold(lw_load_u64(p, 8) ^ h, lw_load_u64(p + 8, 8) ^ UINT64_C(0xa0761d6478bd642f));
+        h = lw_fold(lw_load_u64(p, 8) ^ h, lw_load_u64(p + 8, 8) ^ seed2);
         p += 16;
         left -= 16;
     }
     if (left > 8) {
-        h = lw_fold(lw_load_u64(p, 8) ^ h,
-                    lw_load_u64(p + 8, left - 8) ^ UINT64_C(0xe7037ed1a0b428db));
+        h = lw_fold(lw_load_u64(p, 8) ^ h, lw_load_u64(p + 8, left - 8) ^ seed2);
     } else {
-        h = lw_fold((left != 0 ? lw_load_u64(p, left) : 0) ^ h, UINT64_C(0x8ebc6af09c88c6e3));
+        h = lw_fold((left != 0 ? lw_load_u64(p, left) : 0) ^ h, seed2);
     }
     return lw_mix(h ^ seed);
 }
@@ -154,7 +153,7 @@ static uint64_t lw_map_hash(const lw_map_t *map, const lw_key_t *key)
     case LW_KEY_U64:
         return lw_mix(key->number ^ map->seed);
     case LW_KEY_BYTES:
-        return lw_hash_bytes(map->seed, key->bytes, key->size);
+        return lw_hash_bytes(map->seed, map->seed2, key->bytes, key->size);
     case LW_KEY_CUSTOM:
         break;
     }
@@ -400,6 +399,7 @@ lw_map_t *lw_map_new(const lw_map_config *config)
                                                                    : stripes);
     map->seed = lw_mix(config->seed != 0 ? config->seed
                                          : lw_atomic_add_relaxed_u64(&lw_domain_get()->seed, 1));
+    map->seed2 = lw_mix(map->seed ^ UINT64_C(0xa0761d6478bd642f)) | 1; /* a factor: never 0 by itself */
     map->min_buckets = lw_power_of_two(config->capacity);
     if (map->min_buckets < map->stripes) {
         map->min_buckets = map->stripes;

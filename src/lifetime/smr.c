@@ -165,13 +165,9 @@ static size_t lw_smr_collect_orphans(lw_domain *d, bool deferred)
         lw_batch_join(&due, &d->smr_deferred);
     }
     lw_smr_note_left(d);
-    d->smr_freeing += due.first != NULL;
     lw_rawlock_unlock_(&d->smr_lock);
     if (due.first != NULL) {
         freed = lw_smr_free(d, &due);
-        lw_rawlock_lock_(&d->smr_lock);
-        d->smr_freeing--;
-        lw_rawlock_unlock_(&d->smr_lock);
     }
     return freed;
 }
@@ -272,7 +268,6 @@ static void lw_smr_after_fork(lw_domain *d, bool child)
 {
     if (child) {
         lw_rawlock_init_(&d->smr_lock);
-        d->smr_freeing = 0;
         lw_atomic_store_relaxed_u64(&d->smr_anonymous, LW_TLS_SLOT_()->anonymous_depth != 0);
     } else {
         lw_rawlock_unlock_(&d->smr_lock);
@@ -428,7 +423,7 @@ static bool lw_smr_orphans_left(lw_domain *d)
 {
     bool left;
     lw_rawlock_lock_(&d->smr_lock);
-    left = d->smr_orphans.first != NULL || d->smr_waiting.first != NULL || d->smr_freeing != 0;
+    left = d->smr_orphans.first != NULL || d->smr_waiting.first != NULL;
     lw_rawlock_unlock_(&d->smr_lock);
     return left;
 }

@@ -86,6 +86,9 @@ LW_API void *lw_key_get_(lw_key key);
 
 LW_API void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void));
 
+/* Keeps the library or program that holds `address` in memory until the process ends. */
+LW_API void lw_pin_(const void *address);
+
 /* Misuse that cannot be reported in any other way: prints one line and aborts. */
 LW_API LW_NORETURN void lw_fatal_(const char *function, const char *message);
 

@@ -75,13 +75,14 @@ static int lw_py_refuse(PyObject *module, const lw_domain *other)
     if (header->magic != LW_DOMAIN_MAGIC) {
         PyErr_Format(PyExc_ImportError, "%s: something that is not latchwork's is in its place",
                      name);
-    } else if (header->abi != LW_ABI_VERSION) {
+    } else if (!lw_domain_fits_(other)) {
         PyErr_Format(PyExc_ImportError,
-                     "%s carries latchwork %s (ABI %d), but another extension in this process "
-                     "carries %.16s (ABI %u), and the two cannot share locks and containers; "
-                     "build both with the same latchwork",
-                     name, LW_VERSION_STRING, (int)LW_ABI_VERSION, header->version,
-                     (unsigned)header->abi);
+                     "%s carries latchwork %s (ABI %u, platform %u), but another extension in this "
+                     "process carries %.16s (ABI %u, platform %u), and the two cannot share locks "
+                     "and containers; build both with the same latchwork and the same options",
+                     name, LW_VERSION_STRING, (unsigned)(LW_DOMAIN_ABI & 0xffff),
+                     (unsigned)(LW_DOMAIN_ABI >> 16), header->version,
+                     (unsigned)(header->abi & 0xffff), (unsigned)(header->abi >> 16));
     } else {
         PyErr_Format(PyExc_ImportError,
                      "%s has used its own copy of latchwork before it met the one of this "
@@ -117,7 +118,7 @@ int lw_py_init(PyObject *module)
         }
     }
     foreign = lw_domain_foreign_();
-    if (foreign != NULL && lw_domain_describe(foreign)->abi != LW_ABI_VERSION) {
+    if (foreign != NULL && !lw_domain_fits_(foreign)) {
         Py_DECREF(key);
         return lw_py_refuse(module, foreign);
     }
