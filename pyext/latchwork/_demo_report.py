@@ -12,6 +12,11 @@ from typing import Any
 
 from ._demo_corpus import Corpus, printable, skip_lines
 
+# A thread that got less of a core than this while it was alone shared it with another process; a
+# run that was shorter than this says nothing on that.
+BUSY_SHARE = 0.85
+SHORT_SECONDS = 0.05
+
 # The colours of Okabe and Ito, which colour-blind people tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 
@@ -110,7 +115,20 @@ def text_table(result: Mapping[str, Any]) -> Any:
 def footer(corpus: Corpus, result: Mapping[str, Any]) -> list[str]:
     skipped = [f"  {line}" for line in skip_lines(corpus)]
     missing = [f"{one['engine']} was left out: {one['why']}" for one in result["missing"]]
-    return ["Skipped:" if skipped else "Skipped: nothing.", *skipped, *missing]
+    return ["Skipped:" if skipped else "Skipped: nothing.", *skipped, *missing, *busy([result])]
+
+
+def busy(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning if a thread that ran alone, and never waits, did not have a core to itself."""
+    alone = [row for result in results for row in result["rows"] if row["threads"] == 1]
+    long = [row for row in alone if row["seconds"] > SHORT_SECONDS]
+    share = min((row["cpu_seconds"] / row["seconds"] for row in long), default=1)
+    if share >= BUSY_SHARE:
+        return []
+    return [
+        f"This machine was busy with something else: a single thread got {share:.0%} of a core. "
+        "The counts are right all the same; the seconds and speed-ups say little."
+    ]
 
 
 def picture(result: Mapping[str, Any]) -> bytes:
@@ -165,11 +183,13 @@ def explain(results: Sequence[Mapping[str, Any]]) -> str:
     gil, free = by_kind["GIL"], by_kind["free-threaded"]
     n, gil_python, gil_native = speedups(gil)
     m, free_python, free_native = speedups(free)
-    return (
+    sentences = [
         f"With the GIL ({gil['interpreter']['version']}), {n} threads run the engines in Python "
         f"{gil_python} times as fast as one thread, since only one at a time runs Python code, and "
         f"the C extension, which is detached from Python while it scans, {gil_native} times. "
         f"Free-threaded ({free['interpreter']['version']}), {m} threads run the same engines "
         f"{free_python} times, and the C extension {free_native} times, as fast as one; every "
-        "count is the one that a single thread gives."
-    )
+        "count is the one that a single thread gives.",
+        *busy(results),
+    ]
+    return "\n".join(sentences)

@@ -287,23 +287,28 @@ def _measure_engine(
     alone = 0.0
     for threads in _thread_counts(most):
         name = f"{kind.name}, {threads} thread{'s' if threads > 1 else ''}"
-        times: list[float] = []
+        runs: list[tuple[float, float]] = []
         problem = ""
-        while len(times) < REPEATS and sum(times) < ENOUGH_SECONDS and not problem:
+        while (
+            len(runs) < REPEATS
+            and sum(seconds for seconds, _ in runs) < ENOUGH_SECONDS
+            and not problem
+        ):
             engine = make()
             gc.collect()
             with step(name, len(chunks)) as advance:
-                times.append(_run(engine, chunks, threads, advance))
+                runs.append(_run(engine, chunks, threads, advance))
             counts = engine.counts()
             problem = report.differences(expected, counts)
-        best = min(times)
+        best, cpu = min(runs)
         alone = alone or best
         rows.append(
             {
                 "engine": kind.name,
                 "threads": threads,
                 "seconds": best,
-                "runs": times,
+                "cpu_seconds": cpu,
+                "runs": [seconds for seconds, _ in runs],
                 "speedup": alone / best,
                 "top": report.top(counts),
                 "correct": not problem,
@@ -316,8 +321,8 @@ def _measure_engine(
 
 def _run(
     engine: Engine, chunks: Sequence[Sequence[bytes]], threads: int, advance: OnProgress
-) -> float:
-    """Seconds that `threads` threads take to feed all chunks to the engine."""
+) -> tuple[float, float]:
+    """Seconds that `threads` threads take to feed all chunks to the engine, and of all cores."""
     claimed = AtomicInt()
     stop = threading.Event()
     start = threading.Barrier(threads + 1)
@@ -334,14 +339,14 @@ def _run(
             except RuntimeError as error:
                 raise InputError(f"cannot run {threads} threads here: {error}") from None
             start.wait()
-            begin = time.perf_counter()
+            begin, begin_cpu = time.perf_counter(), time.process_time()
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=0.1, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
                 advance(min(claimed.load(), len(chunks)))
-            return time.perf_counter() - begin
+            return time.perf_counter() - begin, time.process_time() - begin_cpu
         finally:
             # After Ctrl-C or a failure: each worker ends after the chunk that it has in hand.
             stop.set()

@@ -451,10 +451,16 @@ def test_progress_on_a_terminal(tree: Path) -> None:
 # ---- What the results of two interpreters mean. ----
 
 
-def result_of(kind: str, *speedups: float) -> dict[str, object]:
+def result_of(kind: str, *speedups: float, cpu: float = 1.0) -> dict[str, object]:
     engines = ["dict + threading.Lock", "ConcurrentDict + AtomicInt", "C extension (wordindex)"]
     rows = [
-        {"engine": engine, "threads": n, "speedup": speedup if n == 4 else 1.0}
+        {
+            "engine": engine,
+            "threads": n,
+            "seconds": 1.0,
+            "cpu_seconds": cpu,
+            "speedup": speedup if n == 4 else 1.0,
+        }
         for engine, speedup in zip(engines, speedups, strict=True)
         for n in (1, 2, 4)
     ]
@@ -470,6 +476,9 @@ def test_two_sentences_on_two_results(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         figures = re.findall(r"\d\.\d\d\b", re.sub(r"\(.*?\)", "", done.stdout))
         assert figures == ["0.91", "0.92", "3.93", "2.94", "2.95", "3.96"]
+        assert "busy" not in done.stdout
+    free.write_text(json.dumps(result_of("free-threaded", 2.94, 2.95, 3.96, cpu=0.4)))
+    assert "a single thread got 40% of a core" in run("--explain", gil, free).stdout
     refused("--explain", gil, gil, saying="one GIL and one free-threaded")
     refused("--explain", gil, tmp_path / "absent", saying="cannot read")
     free.write_text("[]")
