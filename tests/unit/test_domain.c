@@ -42,7 +42,8 @@ TEST(describe)
 {
     const lw_domain_header *header = lw_domain_describe(lw_domain_get());
     CHECK_EQ(header->magic, LW_DOMAIN_MAGIC);
-    CHECK_EQ(header->abi, LW_ABI_VERSION);
+    CHECK_EQ(header->abi & 0xffff, LW_ABI_VERSION);
+    CHECK(header->abi >> 16 != 0); /* the platform */
     CHECK(header->size > sizeof *header);
     assert_string_equal(header->version, LW_VERSION_STRING);
 }
@@ -53,11 +54,13 @@ static union {
     char bytes[1 << 16];
 } other;
 
-static lw_domain *make_other(uint64_t magic, uint32_t abi)
+/* As this copy's own, but for the differences. */
+static lw_domain *make_other(uint64_t magic, uint32_t abi, uint32_t size)
 {
-    other.header.magic = magic;
-    other.header.abi = abi;
-    other.header.size = lw_domain_describe(lw_domain_get())->size;
+    const lw_domain_header *own = lw_domain_describe(lw_domain_get());
+    other.header.magic = own->magic ^ magic;
+    other.header.abi = own->abi ^ abi;
+    other.header.size = own->size + size;
     strcpy(other.header.version, "9.9.9");
     return (lw_domain *)(void *)&other;
 }
@@ -69,28 +72,39 @@ TEST(adopt_its_own)
     CHECK_EQ(lw_domain_adopt(lw_domain_get()), LW_OK);
 }
 
-TEST(adopt_of_another_version_is_refused)
+static void check_refused(lw_domain *foreign)
 {
     lw_domain *own = lw_domain_get();
-    lw_domain *foreign = make_other(LW_DOMAIN_MAGIC, LW_ABI_VERSION + 1);
     CHECK_EQ(lw_domain_adopt(foreign), LW_VERSION);
     CHECK(lw_domain_get() == own);
-    CHECK_EQ(lw_domain_describe(foreign)->abi, LW_ABI_VERSION + 1);
     assert_string_equal(lw_domain_describe(foreign)->version, "9.9.9");
+}
+
+TEST(adopt_of_another_version_is_refused)
+{
+    check_refused(make_other(0, 2, 0));
+}
+
+TEST(adopt_of_another_platform_is_refused)
+{
+    check_refused(make_other(0, UINT32_C(0x30000), 0));
+}
+
+TEST(adopt_of_another_size_is_refused)
+{
+    check_refused(make_other(0, 0, 8));
 }
 
 TEST(adopt_of_what_is_no_domain_is_refused)
 {
-    lw_domain *own = lw_domain_get();
-    CHECK(lw_domain_adopt(make_other(42, LW_ABI_VERSION)) != LW_OK);
-    CHECK(lw_domain_get() == own);
+    check_refused(make_other(1, 0, 0));
 }
 
 TEST(adopt_after_use_is_refused)
 {
     lw_domain *own = lw_domain_get();
     CHECK(lw_thread_self() != NULL);
-    CHECK_EQ(lw_domain_adopt(make_other(LW_DOMAIN_MAGIC, LW_ABI_VERSION)), LW_BUSY);
+    CHECK_EQ(lw_domain_adopt(make_other(0, 0, 0)), LW_BUSY);
     CHECK(lw_domain_get() == own);
 }
 
