@@ -71,21 +71,24 @@ class Case:
 
 
 def dict_cases() -> list[Case]:
-    keys = [f"key{i:04}" for i in range(KEYS)]
-    shuffled = random.Random(1).sample(keys, KEYS)
+    numbers = random.Random(1).sample(range(KEYS), KEYS)
+
+    def keys(prefix: str) -> list[str]:
+        """New strings at each call: threads that share them would wait for each other's counts."""
+        return [f"{prefix}{i:04}" for i in numbers]
 
     def make(factory: Callable[[], object]) -> Callable[[], Callable[[int], dict[str, object]]]:
         def fresh() -> Callable[[int], dict[str, object]]:
             d = factory()
-            for i, key in enumerate(keys):
-                d[key] = i  # type: ignore[index]
+            for i, key in enumerate(keys("key")):
+                d[key] = i % 256  # type: ignore[index] # never counted: small numbers are immortal
             lock = threading.Lock()
 
             def names(index: int) -> dict[str, object]:
+                mine = keys("key")
                 half = KEYS // 2 * index
-                own = [f"thread{index}-{key}" for key in keys]
-                mine = shuffled[half:] + shuffled[:half]
-                return {"d": d, "lock": lock, "keys": mine, "own": own}
+                new = keys(f"thread{index}")
+                return {"d": d, "lock": lock, "keys": mine[half:] + mine[:half], "new": new}
 
             return names
 
@@ -102,8 +105,8 @@ def dict_cases() -> list[Case]:
     get_locked = "for k in keys:\n  with lock: d[k]"
     put = "for k in keys: d[k] = 1"
     put_locked = "for k in keys:\n  with lock: d[k] = 1"
-    churn = "for k in own:\n  d[k] = 1\n  del d[k]"
-    churn_locked = "for k in own:\n  with lock: d[k] = 1\n  with lock: del d[k]"
+    churn = "for k in new:\n  d[k] = 1\n  del d[k]"
+    churn_locked = "for k in new:\n  with lock: d[k] = 1\n  with lock: del d[k]"
     return [
         *rows("d[k]", 1, KEYS, get, get_locked),
         *rows("d[k]", 2, KEYS, get, get_locked),
@@ -124,6 +127,7 @@ def dict_cases() -> list[Case]:
 def counter_cases() -> list[Case]:
     class Box:
         __slots__ = ("n",)
+        n: int
 
     def make() -> Callable[[int], dict[str, object]]:
         box = Box()

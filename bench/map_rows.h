@@ -9,6 +9,7 @@
  *   bool map_remove(map_t *, uint64_t key)
  *   map_poll(m)        once after every 64 removals; may free what was removed, and clean up
  *   map_settle(m)      after a fill: whatever it has others finish is done
+ *   map_drain()        all that this thread removed has been freed, and a shrink has come to its end
  * and gets register_MAP_ID(). Every reader may meet every writer: the adapter adds what its map
  * lacks for that (a writers' lock, a read section). */
 #include "map_keys.h"
@@ -158,6 +159,31 @@ static uint64_t map_fill(void *local, size_t n)
     return n;
 }
 
+/* What an entry takes, and what is left of a map that has become empty. */
+static void map_end_weigh(void *shared, void *local)
+{
+    size_t before, full, empty, i;
+    map_t *map;
+    map_drain();
+    before = bench_bytes_in_use();
+    map = map_make();
+    for (i = 0; i < MAP_LARGE; i++)
+        map_put(map, map_key(i), i);
+    map_settle(map);
+    full = bench_bytes_in_use();
+    for (i = 0; i < MAP_LARGE; i++) {
+        BENCH_CHECK(map_remove(map, map_key(i)));
+        if (i % 64 == 63)
+            map_poll(map);
+    }
+    map_drain();
+    empty = bench_bytes_in_use();
+    gb_counter("bytes_an_entry", (double)(full - before) / MAP_LARGE);
+    gb_counter("bytes_when_empty_again", (double)empty - (double)before);
+    map_free(map);
+    map_end(shared, local);
+}
+
 BENCH_REGISTER(MAP_ID)(void)
 {
     gb_row row = {"map",           "get of 1024 keys", MAP_NAME,  1,       1024,
@@ -189,6 +215,7 @@ BENCH_REGISTER(MAP_ID)(void)
     row.setup = map_setup_none;
     row.row = "fill an empty map and drop it";
     row.body = map_fill;
+    row.end = map_end_weigh;
     row.batch = MAP_LARGE;
     gb_add(&row);
 }

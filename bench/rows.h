@@ -5,6 +5,7 @@
 
 #include "gbench.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,13 @@ static inline void *bench_alloc(size_t size)
     size = (size + 63) & ~(size_t)63;
     BENCH_CHECK(posix_memalign(&p, 64, size) == 0);
     return memset(p, 0, size);
+}
+
+/* Bytes that malloc has given out, by whichever thread. */
+static inline size_t bench_bytes_in_use(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
 }
 
 /* The thread of a row gets a thread state of the interpreter, which it holds from attach to detach:

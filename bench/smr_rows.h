@@ -151,19 +151,20 @@ static uint64_t smr_section_read(void *local, size_t n)
 static uint64_t smr_allocate_retire(void *local, size_t n)
 {
     smr_user *u = (smr_user *)local;
-    uint64_t freed;
     size_t i;
     smr_resume(&u->local);
     for (i = 0; i < n; i++) {
         smr_retire(&u->local, smr_new_block(i));
+        u->retired++;
         if (i % 64 == 63)
             smr_poll(&u->local);
+        if (i % 61 == 60) { /* at no fixed place between two polls */
+            uint64_t freed = __atomic_load_n(&smr_freed_blocks, __ATOMIC_RELAXED);
+            if (u->retired - freed > u->peak)
+                u->peak = u->retired - freed;
+        }
     }
     smr_pause(&u->local);
-    u->retired += n;
-    freed = __atomic_load_n(&smr_freed_blocks, __ATOMIC_RELAXED);
-    if (u->retired - freed > u->peak)
-        u->peak = u->retired - freed;
     return n;
 }
 

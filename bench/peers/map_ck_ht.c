@@ -73,6 +73,7 @@ static void map_free(map_t *m)
 #define map_join() ck_record_join()
 #define map_leave() ck_record_leave()
 #define map_settle(m) ((void)(m))
+#define map_drain() ck_epoch_barrier(record)
 
 /* Without this, what removals leave behind makes the searches longer and longer. */
 static inline void map_poll(map_t *m)

@@ -18,7 +18,9 @@ struct map_compare {
     }
 };
 
-using map_t = tbb::concurrent_hash_map<uint64_t, uint64_t, map_compare>;
+/* malloc, as the others. */
+using map_allocator = std::allocator<std::pair<const uint64_t, uint64_t>>;
+using map_t = tbb::concurrent_hash_map<uint64_t, uint64_t, map_compare, map_allocator>;
 
 static map_t *map_make()
 {
@@ -34,6 +36,7 @@ static void map_join() {}
 static void map_leave() {}
 static void map_poll(map_t *) {}
 static void map_settle(map_t *) {}
+static void map_drain() {}
 
 static inline bool map_get(map_t *m, uint64_t key, uint64_t *value)
 {

@@ -5,6 +5,7 @@
 #define URCU_API_MAP
 #include <urcu/urcu-memb.h>
 
+#include <unistd.h>
 #include <urcu/rculfhash.h>
 
 #define MAP_NAME "rculfhash + urcu-memb"
@@ -69,6 +70,8 @@ static void map_free(map_t *m)
 #define map_leave() rcu_unregister_thread()
 #define map_poll(m) ((void)(m))
 #define map_settle(m) cds_lfht_resize(m, MAP_LARGE)
+/* It shrinks in its own thread, some time after. */
+#define map_drain() (rcu_barrier(), (void)usleep(100000))
 
 static inline map_entry *map_find(map_t *m, uint64_t hash, const uint64_t *key)
 {
