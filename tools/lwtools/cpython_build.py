@@ -144,7 +144,12 @@ def _build_in(work: Path, log: Path, progress: Progress, *, tsan: bool) -> None:
 
     progress.tick("check")
     staged = work / "staging" / prefix(tsan=tsan).relative_to("/")
-    check = "import ctypes, ssl, sqlite3, bz2, lzma, zlib, ensurepip, venv"
+    # Of CPython's tests only those of locks, which are also run on the locks of this project.
+    tests = staged / "lib" / program(tsan=tsan).name / "test"
+    shutil.copytree(source / "Lib" / "test" / "support", tests / "support")
+    for name in ("__init__.py", "lock_tests.py"):
+        shutil.copy2(source / "Lib" / "test" / name, tests / name)
+    check = "import ctypes, ssl, sqlite3, bz2, lzma, zlib, ensurepip, venv, test.lock_tests"
     staged_program = staged / "bin" / program(tsan=tsan).name
     if (
         run_logged([*runner, staged_program, "-B", "-c", check], log, progress, env=environment)

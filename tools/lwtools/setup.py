@@ -197,7 +197,7 @@ def ensure_tsan_environment(one: Interpreter, found: list[Interpreter]) -> None:
     twins = [each for each in found if each.chosen and each.version == one.version]
     twins = [each for each in twins if each.kind == one.kind]
     environment = environment_of(one, environment_of(twins[0]) if twins else None)
-    environment.ensure(apt.package_lists()["pip"]["interpreter-tsan"])
+    environment.ensure(apt.package_lists()["pip"]["interpreter"])
     flags = "-fsanitize=thread -fno-omit-frame-pointer -g1"
     build_packages(
         environment,

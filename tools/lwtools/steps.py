@@ -198,7 +198,7 @@ def tsan_python_tests(one: Interpreter) -> Callable[[Context], Outcome]:
             context,
             environment.python,
             "tests/python",
-            {"TSAN_OPTIONS": options, "LATCHWORK_SLOW_BUILD": "1"},
+            {"TSAN_OPTIONS": options},
             cpython_build.fixed_addresses(),
         )
         outcome.note = one.name
