@@ -63,7 +63,7 @@ LW_API void lw_domain_set_block_hooks(const lw_block_hooks *hooks);
 
 /* Memory from the domain's allocator. lw_alloc returns zeroed memory or NULL; lw_free takes NULL.
  * Progress and attach state are those of the allocator (PyMem_RawCalloc under Python, which a tracing
- * tool may make wait for the GIL: so the library never allocates while it holds a lock). */
+ * tool may make wait for the GIL: so the library never allocates while it holds a lock that a thread may be waiting for). */
 LW_API void *lw_alloc(size_t size);
 LW_API void lw_free(void *ptr);
 

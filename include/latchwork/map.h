@@ -10,6 +10,9 @@
  * otherwise they are thread-safe, block only for a stripe's lock (detaching if they sleep), and may be called in
  * any attach state; a write may run free functions that are due (smr.h), after its lock is dropped.
  *
+ * Fork: the child must not write to a map that a thread may have been writing to at the fork, as with any lock. (Threads that are
+ * attached to Python are not inside of an operation when another one forks.)
+ *
  * A value that is a pointer stays readable for the caller if the caller opened a section before lw_map_get and
  * whoever removes it retires it; or if the map owns its values (lw_map_config.ref and .release). */
 #ifndef LATCHWORK_MAP_H

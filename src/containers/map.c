@@ -37,8 +37,8 @@ struct lw_table {
     size_t mask;
     unsigned link;        /* the set of links that this table's chains use */
     lw_atomic_ptr next;   /* the table that entries move to; NULL: none */
-    lw_atomic_u64 claimed; /* units of moving work taken */
-    lw_atomic_u64 done;    /* units finished; while one is not, the table stays */
+    lw_atomic_u64 claimed; /* units of moving work that helpers have taken up */
+    lw_atomic_u64 done;    /* units moved; when all are, the next table takes this one's place */
     lw_smr_node node;
     lw_atomic_ptr bucket[1];
 };
@@ -471,14 +471,18 @@ static uint64_t lw_map_total(const lw_map_t *map)
     return total;
 }
 
-/* Moves the entries of one unit: in a growing table one old bucket into several, in a shrinking one several old buckets
- * into one. All of them are of one stripe. */
-static void lw_map_move_unit(lw_map_t *map, lw_table *from, lw_table *to, size_t unit)
+/* How many units of work a resize has: the smaller of the two numbers of buckets. */
+static size_t lw_map_units(const lw_table *from, const lw_table *to)
 {
-    lw_stripe *stripe = &map->stripe[unit & (map->stripes - 1)];
-    size_t step = to->mask < from->mask ? to->mask + 1 : from->mask + 1;
+    return (to->mask < from->mask ? to->mask : from->mask) + 1;
+}
+
+/* Moves the entries of one unit, unless that is done: in a growing table one old bucket into several, in a shrinking one
+ * several old buckets into one. All of them are of one stripe. `from` and `to` are safe: a section is open. */
+static void lw_map_move_unit(lw_table *from, lw_table *to, size_t unit)
+{
+    size_t step = lw_map_units(from, to);
     size_t i;
-    lw_mutex_lock(&stripe->mutex);
     /* New chains first, through links that no reader of the old ones uses; nobody reads them before the marks ... */
     for (i = unit; i <= from->mask; i += step) {
         lw_entry *e = (lw_entry *)lw_atomic_load_relaxed_ptr(&from->bucket[i]);
@@ -493,7 +497,6 @@ static void lw_map_move_unit(lw_map_t *map, lw_table *from, lw_table *to, size_t
         /* ... (7) release: pairs with (2): who sees the mark finds the new chains, and the next table. */
         lw_atomic_store_release_ptr(&from->bucket[i], LW_MOVED);
     }
-    lw_mutex_unlock(&stripe->mutex);
 }
 
 static bool lw_free_table(lw_smr_node *node)
@@ -502,39 +505,58 @@ static bool lw_free_table(lw_smr_node *node)
     return true;
 }
 
-/* Does up to `units` units of the resize that is under way, if one is; ends it if they were the last. May wait for
- * stripes, so that it must not be called with one held. Returns whether there may be more to do. */
-static bool lw_map_help(lw_map_t *map, uint64_t units)
+/* Does one unit of the resize that is under way, if one is and the unit is not done. Ends the resize with the last. */
+static void lw_map_help_unit(lw_map_t *map, size_t unit)
 {
-    lw_table *from, *to;
-    uint64_t all = 0, first = 0, unit, last = 0;
-    lw_smr_enter();
+    lw_stripe *stripe = &map->stripe[unit & (map->stripes - 1)];
+    lw_table *from, *to, *left = NULL;
+    lw_mutex_lock(&stripe->mutex);
+    lw_smr_enter(); /* another thread may end the resize, and a new one may be under way by now: then this helps that */
     from = (lw_table *)lw_atomic_load_acquire_ptr(&map->table);
     /* (9) acquire: pairs with (10), for the next table's first fields. */
     to = (lw_table *)lw_atomic_load_acquire_ptr(&from->next);
-    if (to != NULL) {
-        all = (to->mask < from->mask ? to->mask : from->mask) + 1;
-        if (lw_atomic_load_relaxed_u64(&from->claimed) < all) {
-            first = lw_atomic_add_relaxed_u64(&from->claimed, units);
-            last = first + units < all ? first + units : all;
+    if (to != NULL && unit < lw_map_units(from, to) &&
+        lw_atomic_load_relaxed_ptr(&from->bucket[unit]) != LW_MOVED) {
+        lw_map_move_unit(from, to, unit);
+        /* Acquire and release: whoever does the last unit has seen all moves, and (8) publishes them. */
+        if (lw_atomic_add_acq_rel_u64(&from->done, 1) + 1 == lw_map_units(from, to)) {
+            /* (8) release: pairs with (1). */
+            lw_atomic_store_release_ptr(&map->table, to);
+            left = from;
         }
     }
-    /* From here a unit that is claimed and not done keeps both tables: waiting needs no section. */
     lw_smr_exit();
-    if (first >= last) {
-        return false;
-    }
-    for (unit = first; unit < last; unit++) {
-        lw_map_move_unit(map, from, to, (size_t)unit);
-    }
-    /* Acquire and release: whoever does the last unit has seen all moves, and (8) publishes them. */
-    if (lw_atomic_add_acq_rel_u64(&from->done, last - first) + (last - first) == all) {
-        /* (8) release: pairs with (1). */
-        lw_atomic_store_release_ptr(&map->table, to);
+    lw_mutex_unlock(&stripe->mutex);
+    if (left != NULL) {
         /* Readers of the old chains must be gone before the next resize uses their links. */
         lw_atomic_store_release_u64(&map->grace, lw_smr_grace_start());
-        lw_smr_retire_node(&from->node, lw_free_table, lw_table_bytes(from->mask + 1));
+        lw_smr_retire_node(&left->node, lw_free_table, lw_table_bytes(left->mask + 1));
+    }
+}
+
+/* Does up to `units` units of the resize that is under way, if one is. Waits for stripes, so that it must not be called
+ * with one held. Returns whether one was. */
+static bool lw_map_help(lw_map_t *map, uint64_t units)
+{
+    lw_table *from, *to;
+    uint64_t all, first, unit;
+    lw_smr_enter();
+    from = (lw_table *)lw_atomic_load_acquire_ptr(&map->table);
+    to = (lw_table *)lw_atomic_load_acquire_ptr(&from->next);
+    if (to == NULL) {
+        lw_smr_exit();
         return false;
+    }
+    all = lw_map_units(from, to);
+    /* A claim is a hint, so that helpers do not crowd. If all are claimed and some not done, a helper is late, or will never
+     * come back (it was ended while it waited; a fork): the next round of claims passes over what is done. */
+    if (lw_atomic_load_relaxed_u64(&from->claimed) >= all) {
+        lw_atomic_store_relaxed_u64(&from->claimed, 0);
+    }
+    first = lw_atomic_add_relaxed_u64(&from->claimed, units);
+    lw_smr_exit();
+    for (unit = first; unit < first + units && unit < all; unit++) {
+        lw_map_help_unit(map, (size_t)unit);
     }
     return true;
 }
@@ -660,6 +682,7 @@ static lw_status lw_map_write(lw_map_t *map, lw_map_op op, const lw_key_t *key, 
     bool overwritten = false, inserted = false;
     lw_status status;
 
+    (void)lw_thread_self(); /* a thread's first section allocates: not under a lock */
     if (op == LW_MAP_PUT_IF_ABSENT) {
         status = lw_map_get_key(map, key, out);
         if (status != LW_NOT_FOUND) {
@@ -870,6 +893,7 @@ size_t lw_map_size(const lw_map_t *map)
 void lw_map_clear(lw_map_t *map)
 {
     unsigned i;
+    (void)lw_thread_self(); /* as in lw_map_write */
     for (i = 0; i < map->stripes; i++) {
         lw_stripe *stripe = &map->stripe[i];
         lw_smr_node *removed = NULL;

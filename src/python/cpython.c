@@ -254,7 +254,8 @@ int lw_py_set_error(lw_status status)
     case LW_OK:
         return 0;
     case LW_INTERRUPTED:
-        return PyErr_CheckSignals();
+        /* The handler's exception may be set already (lw_py_mutex_lock_interruptible). */
+        return PyErr_Occurred() != NULL || PyErr_CheckSignals() < 0 ? -1 : 0;
     case LW_NOMEM:
         PyErr_NoMemory();
         return -1;
