@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 import operator
 import pickle
 
@@ -139,7 +141,7 @@ def test_no_operators_that_would_look_atomic():
 
 def test_compared_and_hashed_by_identity():
     a = AtomicInt(5)
-    assert a == a  # noqa: PLR0124
+    assert a == a
     assert a != 5
     assert a != AtomicInt(5)
     table = {a: "found"}
@@ -159,7 +161,7 @@ def test_threads_lose_no_update():
     counter, bits, rounds = AtomicInt(), AtomicInt(), 20_000
     tickets = run_threads(lambda: [counter.add(1) for _ in range(rounds)], count=4)
     assert counter.load() == 4 * rounds
-    assert sorted(sum(tickets, [])) == list(range(4 * rounds))
+    assert sorted(itertools.chain(*tickets)) == list(range(4 * rounds))
 
     def flip(bit):
         for _ in range(rounds):
@@ -192,6 +194,7 @@ def test_threads_hit_the_limit_together():
 def test_compare_exchange_elects_one():
     for _ in range(100):
         winner = AtomicInt()
-        won = run_threads(*[lambda n=n: winner.compare_exchange(0, n) for n in range(1, 4)])
+        attempts = [functools.partial(winner.compare_exchange, 0, n) for n in range(1, 4)]
+        won = run_threads(*attempts)
         assert sum(won) == 1
         assert winner.load() == won.index(True) + 1

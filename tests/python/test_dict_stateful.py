@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import pickle
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from latchwork import MISSING, ConcurrentDict
@@ -155,5 +155,10 @@ class BesideADict(RuleBasedStateMachine):
             assert self.theirs[key] == value
 
 
-BesideADict.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+BesideADict.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # on a busy machine: it says nothing of the dict
+)
 TestBesideADict = BesideADict.TestCase

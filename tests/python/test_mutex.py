@@ -221,7 +221,7 @@ def test_time_limits_beside_a_holder():
 
 @pytest.mark.parametrize("wait", [lambda m: m.acquire(), lambda m: m.acquire(timeout=100)])
 def test_f10_f14_a_waiter_is_detached(wait):
-    """Where it were not, a GIL build would stand still here, and a free-threaded one in the collector's pause."""
+    """If not, this would stand still: for the GIL, or for the free-threaded collector's pause."""
     mutex = Mutex()
     mutex.acquire()
     thread = threading.Thread(target=wait, args=(mutex,))

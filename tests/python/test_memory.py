@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Memory stays bounded, comes back, and may run out."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+from concurrency import run_python
+
+# What a script needs to measure the process that it runs in.
+MEASURE = """
+import gc, sys, threading, tracemalloc
+from latchwork import ConcurrentDict, flush, stats
+
+def resident():
+    with open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+"""
+
+
+def test_f5_insert_and_delete_leave_nothing_behind():
+    """Five million times, at most a thousand at once, with one thread and beside another."""
+    run_python(
+        MEASURE
+        + """
+d = ConcurrentDict()
+def cycle(count, window):
+    for n in range(count):
+        d[n] = n
+        d.pop(n - window, None)
+    for n in range(count - window, count):
+        d.pop(n, None)
+    flush()
+cycle(100_000, 1000)  # the allocator's first pages
+empty, size = resident(), sys.getsizeof(d)
+cycle(5_000_000, 1000)
+assert len(d) == 0
+assert resident() < 1.2 * empty, (resident(), empty)
+assert sys.getsizeof(d) <= size
+
+stop = threading.Event()
+def read():
+    while not stop.is_set():
+        d.get(1)
+other = threading.Thread(target=read)
+other.start()
+cycle(300_000, 1000)
+stop.set()
+other.join()
+assert resident() < 1.2 * empty, (resident(), empty)
+""",
+        limit_s=110,
+    )
+
+
+def test_f5_the_table_shrinks():
+    run_python(
+        MEASURE
+        + """
+d = ConcurrentDict()
+tracemalloc.start()
+size = sys.getsizeof(d)
+for kind in range(3):
+    for n in range(50_000):
+        d[n, kind] = n
+    assert sys.getsizeof(d) > 50_000 * 40
+    gc.collect()
+    full = tracemalloc.get_traced_memory()[0]
+    assert full > 50_000 * 40, full  # the core's memory is Python's, and tracemalloc knows
+    for n in range(50_000):
+        del d[n, kind]
+    flush()
+    assert len(d) == 0
+    assert sys.getsizeof(d) <= 2 * size, sys.getsizeof(d)
+    left = tracemalloc.get_traced_memory()[0]
+    assert left < full / 20, (left, full)  # what is left is mostly CPython's store of free tuples
+""",
+        limit_s=110,
+    )
+
+
+def test_f6_thousands_of_dictionaries():
+    run_python(
+        """
+from latchwork import AtomicInt, ConcurrentDict, Mutex
+many = [ConcurrentDict(n=n) for n in range(5000)]
+assert sum(d["n"] for d in many) == sum(range(5000))
+locks = [Mutex() for _ in range(5000)]
+assert all(lock.acquire(False) for lock in locks)
+numbers = [AtomicInt(n) for n in range(5000)]
+assert sum(map(int, numbers)) == sum(range(5000))
+"""
+    )
+
+
+def test_f7_records_of_dead_threads_are_reused():
+    run_python(
+        """
+import threading
+from latchwork import ConcurrentDict, stats
+d = ConcurrentDict()
+def work(n):
+    d[n] = n
+    assert d.pop(n) == n
+    d["last"] = n
+for start in range(0, 15_000, 10):
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(start, start + 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+assert len(d) == 1
+figures = stats()
+assert figures["thread_records"] <= 50, figures
+assert figures["threads"] <= 11, figures
+""",
+        limit_s=110,
+    )
+
+
+def test_f12_retired_memory_is_bounded_with_large_values():
+    run_python(
+        MEASURE
+        + """
+d = ConcurrentDict()
+before = resident()
+def work(own):
+    for n in range(10_000):  # 640 MB of values
+        d[own] = bytes(64 * 1024)
+threads = [threading.Thread(target=work, args=(own,)) for own in range(3)]
+for thread in threads:
+    thread.start()
+highest = 0
+for thread in threads:
+    while thread.is_alive():
+        thread.join(0.005)
+        highest = max(highest, resident())
+assert highest - before < 200 * 1024 * 1024, highest
+""",
+    )
+
+
+def test_f12_retired_memory_is_bounded_with_many_short_threads():
+    run_python(
+        MEASURE
+        + """
+d = ConcurrentDict()
+def work(own):
+    for n in range(30):
+        d[own] = bytes(64 * 1024)
+    d.pop(own)
+before = resident()
+for start in range(0, 2000, 4):
+    threads = [threading.Thread(target=work, args=(start + n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert resident() - before < 200 * 1024 * 1024, resident()
+flush()
+""",
+        limit_s=110,
+    )
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("_testcapi") is None, reason="this interpreter has no _testcapi"
+)
+def test_every_allocation_may_fail():
+    """The first, then the second: the dictionary is as it was, or as it should become."""
+    run_python(
+        """
+import _testcapi, itertools, pickle
+from latchwork import AtomicInt, ConcurrentDict, MISSING, Mutex
+
+class Key:
+    def __init__(self, n):
+        self.n = n
+    def __hash__(self):
+        return 2**40
+    def __eq__(self, other):
+        return self.n == other.n
+
+content = {n: [n] for n in range(70)} | {Key(n): [n] for n in range(9)} | {"x": 1, (1, 2): 2}
+identities = set(map(id, content))
+absent, present = Key(100), Key(3)
+pairs = [(absent, 0), (n := 1000, n)]
+
+def increase(old):
+    return old + 1000
+
+def consume(d, view):
+    for _ in view(d):
+        pass
+
+operations = {
+    "new": lambda d: ConcurrentDict(),
+    "insert": lambda d: d.__setitem__(absent, 1),
+    "overwrite": lambda d: d.__setitem__(present, 1),
+    "read": lambda d: d[present],
+    "delete": lambda d: d.__delitem__(present),
+    "setdefault": lambda d: d.setdefault(absent, 1),
+    "replace": lambda d: d.replace("x", 1, 2),
+    "remove": lambda d: d.remove("x", 1),
+    "compute": lambda d: d.compute("x", increase),
+    "add": lambda d: d.add("new", 5000),
+    "pop": lambda d: d.pop(present),
+    "popitem": lambda d: d.popitem(),
+    "update": lambda d: d.update(pairs),
+    "many": lambda d: d.update(enumerate(range(1000, 1300), 1000)),
+    "keys": lambda d: consume(d, ConcurrentDict.keys),
+    "items": lambda d: consume(d, ConcurrentDict.items),
+    "copy": lambda d: d.copy(),
+    "or": lambda d: d | {absent: 1},
+    "repr": lambda d: repr(d),
+    "equal": lambda d: d == content,
+    "union": lambda d: d.keys() | {1},
+    "clear": lambda d: d.clear(),
+    "mutex": lambda d: Mutex().acquire(),
+    "atomic": lambda d: AtomicInt(2**62).add(1),
+}
+failures = 0
+for name, operation in operations.items():
+    for n in itertools.count():
+        d = ConcurrentDict(content)
+        done = False
+        _testcapi.set_nomemory(n, n + 1)
+        try:
+            operation(d)
+            done = True
+        except MemoryError:
+            pass
+        finally:
+            _testcapi.remove_mem_hooks()
+        failures += not done
+        found = dict(d.items())
+        assert len(found) == len(d), name
+        for key in ():
+            assert found[key] is content[key], name
+        assert sum(key not in found for key in content) in (0, 1, len(content)), name
+        most = 300 if name == "many" else 2
+        assert sum(key not in content for key in found) <= most, name
+        d["after"] = 1
+        assert d.pop("after") == 1
+        if done:
+            break
+assert failures > 40, failures
+""",
+        limit_s=110,
+    )
