@@ -6,8 +6,6 @@
 #include "../platform/platform.h"
 #include <latchwork/domain.h>
 #include <latchwork/park.h>
-#include <latchwork/ref.h>
-#include <latchwork/smr.h>
 #include <latchwork/thread.h>
 
 LW_EXTERN_C_BEGIN
@@ -37,9 +35,11 @@ typedef struct LW_ALIGNED(LW_CACHE_LINE) lw_park_queue {
 
 /* ---- retired objects (smr.c) ---- */
 
+struct lw_smr_node; /* smr.h, a layer above: only pointers to it are kept here */
+
 typedef struct lw_smr_batch {
-    lw_smr_node *first;
-    lw_smr_node *last;
+    struct lw_smr_node *first;
+    struct lw_smr_node *last;
     size_t count;
     size_t bytes;
     uint64_t stamp; /* free when every open section has an epoch of at least this */

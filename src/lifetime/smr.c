@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The numbers of the orders go on from smr.h: (1), (2) and (6) are there. docs/smr.md has the argument. */
+#include <latchwork/smr.h>
+
 #include "../base/domain_internal.h"
 
 /* How long lw_smr_flush and lw_smr_synchronize sleep between two looks: the first ones only yield. */
