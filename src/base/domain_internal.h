@@ -102,7 +102,7 @@ struct lw_domain {
     lw_atomic_u32 has_key; /* `key` is made; if none was free, that is tried again under the lock */
     bool has_membarrier;
     lw_atomic_u64 seed; /* of hashes: random at first, another one for each map */
-    lw_key key;
+    lw_tss key;
     lw_atomic_u64 host_runs;   /* how often the host has been finalized (cpython.c) */
     lw_atomic_u32 host_exit;   /* its exit function is registered */
     lw_atomic_ptr block_before; /* lw_block_hooks */

@@ -48,7 +48,7 @@ typedef struct lw_rawlock {
 #endif
 } lw_rawlock;
 
-typedef pthread_key_t lw_key;
+typedef pthread_key_t lw_tss;
 
 LW_EXTERN_C_END
 #endif
@@ -80,9 +80,9 @@ LW_API uint64_t lw_random_(void);
 LW_API bool lw_membarrier_init_(void);
 LW_API void lw_membarrier_(void);
 
-LW_API bool lw_key_create_(lw_key *key, void (*at_exit)(void *value));
-LW_API bool lw_key_set_(lw_key key, void *value);
-LW_API void *lw_key_get_(lw_key key);
+LW_API bool lw_key_create_(lw_tss *key, void (*at_exit)(void *value));
+LW_API bool lw_key_set_(lw_tss key, void *value);
+LW_API void *lw_key_get_(lw_tss key);
 
 LW_API void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void));
 

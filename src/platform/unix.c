@@ -57,17 +57,17 @@ uint64_t lw_random_(void)
     return value;
 }
 
-bool lw_key_create_(lw_key *key, void (*at_exit)(void *value))
+bool lw_key_create_(lw_tss *key, void (*at_exit)(void *value))
 {
     return pthread_key_create(key, at_exit) == 0;
 }
 
-bool lw_key_set_(lw_key key, void *value)
+bool lw_key_set_(lw_tss key, void *value)
 {
     return pthread_setspecific(key, value) == 0;
 }
 
-void *lw_key_get_(lw_key key)
+void *lw_key_get_(lw_tss key)
 {
     return pthread_getspecific(key);
 }

@@ -15,6 +15,6 @@ typedef struct lw_rawlock {
     lw_rl_cell<uint32_t> held;
 } lw_rawlock;
 
-typedef int lw_key;
+typedef int lw_tss;
 
 #endif /* LATCHWORK_PLATFORM_MODEL_H */
