@@ -1,6 +1,7 @@
-"""Compile every header alone, every core source alone and the single unit, as strictly as users might.
+"""Compile every header alone, every core source alone and the single unit, as users might.
 
-Nothing is linked or run: each check is one compiler call with -fsyntax-only. A group that checks nothing fails.
+Nothing is linked or run: each check is one compiler call with -fsyntax-only. A group that checks
+nothing fails.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def headers(python: bool) -> list[str]:
 
 
 def alone(compiler: str, options: list[str], name: str, flags: list[str]) -> Check:
-    """Twice, so that the guard is seen to work; and a symbol, since an empty unit is not strict C."""
+    """Twice, so that the guard is seen to work; an empty unit would not be strict C."""
     source = f"#include <latchwork/{name}>\n" * 2 + "int main(void) { return 0; }\n"
     command = [compiler, *options, *STRICT, *flags, "-"]
     return Check(f"{name} with {compiler} {' '.join(options)}", command, source)
@@ -61,7 +62,7 @@ def header_checks(compiler: str, standards: list[str]) -> Iterator[Check]:
     for standard in standards:
         for name in headers(python=False):
             for back in backs:
-                # The intrinsics' declarations and __thread are extensions; the contracts' own C is not.
+                # The intrinsics' declarations and __thread are extensions; the rest is not.
                 pedantic = ["-pedantic"] if not back else []
                 yield alone(compiler, c_language(standard), name, pedantic + back)
 

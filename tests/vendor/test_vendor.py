@@ -1,4 +1,4 @@
-"""Extensions that each carry their own copy of latchwork share one domain in one process, or are refused.
+"""Extensions that each carry a copy of latchwork share one domain in a process, or are refused.
 
 Each scenario runs in an interpreter of its own, since what a process has imported stays imported.
 """
@@ -21,7 +21,7 @@ UNSHARED = sys.version_info < (3, 12)
 
 
 def _build(folder: Path) -> None:
-    """The way a user does it: setuptools, and all.c among the sources. One build folder for each copy."""
+    """The way a user does it: setuptools, and all.c among the sources."""
     extensions = {
         "vendored_one": {},
         "vendored_two": {},
@@ -271,7 +271,7 @@ def test_in_a_subinterpreter(extensions: Path) -> None:
 
 @pytest.mark.skipif(UNSHARED, reason="interpreters with a GIL of their own exist from 3.12 on")
 def test_a_mutex_between_interpreters(extensions: Path) -> None:
-    """The waiter detaches from its own interpreter; whoever holds the lock is attached to another."""
+    """The waiter detaches from its own interpreter; the holder is attached to another."""
     run(
         extensions,
         """
