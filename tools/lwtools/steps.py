@@ -22,6 +22,14 @@ PARALLEL_LABELS = ("unit", "headers")
 SERIAL_LABELS = ("stress", "linearizability")
 FUZZ_LABEL = "fuzz"
 
+# Folders of pytest, and whether they run on every interpreter or on one of each kind.
+PYTEST_FOLDERS = {
+    "tests/python": True,
+    "tests/vendor": False,
+    "tests/examples": False,
+    "tests/docs": False,
+}
+
 
 class Context:
     """What a step may use: its log, its time, and the interpreters of this machine."""
@@ -293,12 +301,11 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
         Step("c-clang", 240, c_tests("clang", ("unit", "headers"))),
         Step("c-posix", 240, c_tests("posix", ("unit", "stress"))),
         Step("c-asan", 300, c_tests("asan", ("unit", "stress"))),
-        *[Step(f"python-{one.tag}", 240, python_tests(one, "tests/python"), one) for one in chosen],
         *[
-            Step(f"examples-{one.tag}", 240, python_tests(one, "tests/examples"), one)
-            for one in pair
+            Step(f"{Path(folder).name}-{one.tag}", 240, python_tests(one, folder), one)
+            for folder, on_all in PYTEST_FOLDERS.items()
+            for one in (chosen if on_all else pair)
         ],
-        *[Step(f"docs-{one.tag}", 120, python_tests(one, "tests/docs"), one) for one in pair],
         *[Step(f"pip-alone-{one.tag}", 240, pip_alone(one), one) for one in pair[-1:]],
     ]
 

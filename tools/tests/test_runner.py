@@ -161,3 +161,8 @@ def test_the_telling_line_of_a_log(tmp_path: Path) -> None:
     log.write_text("one\ntwo\n")
     assert common.reason(log) == "two"
     assert results.Outcome().failed == 0
+
+
+def test_every_folder_of_tests_has_a_step() -> None:
+    folders = {file.parent for file in (common.ROOT / "tests").rglob("test_*.py")}
+    assert {str(path.relative_to(common.ROOT)) for path in folders} == set(steps.PYTEST_FOLDERS)
