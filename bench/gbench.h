@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* What is reported is wall time over the operations of all threads: with perfect scaling a row on
- * two threads takes half of the time of one thread. */
+/* A row on one thread reports the processor time of that thread, a row on several the wall time
+ * over the operations of all: with perfect scaling two threads take half of the time of one. */
 typedef struct gb_row {
     const char *area; /* "locks"; as all three names, without a slash */
     const char *row;  /* what is done, the same words for ours and for each peer */
