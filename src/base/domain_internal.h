@@ -65,7 +65,7 @@ struct LW_ALIGNED(LW_CACHE_LINE) lw_record {
     lw_rawlock ref_lock;
     LW_PLAIN(bool) ref_alive; /* under ref_lock: a thread owns this record and will merge */
     /* thread.c */
-    lw_record *next;      /* in the list of all records; written once */
+    LW_PLAIN(lw_record *) next; /* in the list of all records; written once */
     lw_record *next_free; /* under the domain's lock */
     lw_tls_slot *slots;   /* the owner's */
     bool in_use;          /* under the domain's lock */

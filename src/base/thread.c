@@ -31,7 +31,7 @@ static lw_record *lw_record_take(lw_domain *d)
     lw_rawlock_init_(&r->ref_lock);
     lw_rawlock_lock_(&d->lock);
     r->in_use = true;
-    r->next = (lw_record *)lw_atomic_load_relaxed_ptr(&d->records);
+    LW_PLAIN_SET(r->next, (lw_record *)lw_atomic_load_relaxed_ptr(&d->records));
     /* (1) release: pairs with the acquire loads that walk the list. */
     lw_atomic_store_release_ptr(&d->records, r);
     lw_rawlock_unlock_(&d->lock);
@@ -89,11 +89,9 @@ LW_COLD lw_thread *lw_thread_attach_(void)
         lw_rawlock_unlock_(&r->ref_lock);
         /* Counted before any section of this thread: a lone thread that reclaims without a grace period (smr.c) either
          * sees the count or is seen by the sections. The dear half is here, so that theirs is the cheap one. */
-        (void)lw_atomic_add_acq_rel_u64(&d->live, 1);
-        if (d->has_membarrier) {
+        (void)lw_atomic_add_relaxed_u64(&d->live, 1);
+        if (d->has_membarrier) { /* else every section has a full fence of its own */
             lw_membarrier_();
-        } else {
-            lw_fence_seq_cst();
         }
     }
     slot->next = r->slots;
@@ -144,7 +142,7 @@ void lw_thread_exit_(void *value)
     (void)lw_key_set_(d->key, NULL);
     lw_record_give(d, r);
     /* Release: this thread's sections happen before a lone thread's frees (smr.c). */
-    (void)lw_atomic_sub_acq_rel_u64(&d->live, 1);
+    (void)lw_atomic_sub_release_u64(&d->live, 1);
 }
 
 size_t lw_thread_count(void)
@@ -156,7 +154,7 @@ size_t lw_thread_record_count(void)
 {
     size_t n = 0;
     const lw_record *r = (const lw_record *)lw_atomic_load_acquire_ptr(&lw_domain_get()->records);
-    for (; r != NULL; r = r->next) {
+    for (; r != NULL; r = LW_PLAIN_GET(r->next)) {
         n++;
     }
     return n;
@@ -180,7 +178,7 @@ static void lw_fork_before(void)
             hooks->before_fork(d);
         }
     }
-    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL; r = r->next) {
+    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL; r = LW_PLAIN_GET(r->next)) {
         lw_rawlock_lock_(&r->ref_lock);
     }
 }
@@ -190,7 +188,7 @@ static void lw_fork_parent(void)
     lw_domain *d = lw_domain_get();
     lw_record *r;
     int i;
-    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL; r = r->next) {
+    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL; r = LW_PLAIN_GET(r->next)) {
         lw_rawlock_unlock_(&r->ref_lock);
     }
     for (i = 0; i < LW_MODULES; i++) {
@@ -218,7 +216,7 @@ static void lw_fork_child(void)
             hooks->after_fork(d, true);
         }
     }
-    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL; r = r->next) {
+    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL; r = LW_PLAIN_GET(r->next)) {
         lw_rawlock_init_(&r->ref_lock);
         if (r == self) {
             continue;

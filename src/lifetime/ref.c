@@ -125,8 +125,8 @@ static void lw_ref_dec_shared(lw_ref_t *ref, lw_ref_destroy_fn destroy)
         }
         /* BIASED with nothing in shared: this reference was counted by the owner. It goes to the owner's queue. */
         wanted = shared == LW_REF_BIASED_ ? (uint32_t)LW_REF_QUEUED_ : shared - LW_REF_ONE_;
-        /* (3) as (1). */
-        if (lw_atomic_cas_acq_rel_u32(&ref->shared, &shared, wanted)) {
+        /* (3) release: pairs with (1), (2) and (4). This is not the drop that destroys, so it acquires nothing. */
+        if (lw_atomic_cas_release_u32(&ref->shared, &shared, wanted)) {
             if (wanted == LW_REF_QUEUED_ && shared == LW_REF_BIASED_) {
                 lw_ref_hand_over(ref, owner, destroy);
             }
@@ -145,15 +145,16 @@ static void lw_ref_dec_last_local(lw_ref_t *ref, lw_ref_destroy_fn destroy)
             return; /* the queue holds a reference: merging will find local at 0 */
         }
         if (shared == LW_REF_BIASED_) {
-            /* (4) as (1): nobody else has a reference; a try_inc that comes now must fail, and sees MERGED with 0. */
-            if (lw_atomic_cas_acq_rel_u32(&ref->shared, &shared, LW_REF_MERGED_)) {
+            /* (4) acquire: pairs with (3). Nobody else has a reference; a try_inc that comes now sees MERGED with 0 and
+             * fails. */
+            if (lw_atomic_cas_acquire_u32(&ref->shared, &shared, LW_REF_MERGED_)) {
                 destroy(ref);
                 return;
             }
         } else {
             /* Others have references, so this one is first added to theirs: the field owner must be written while
-             * the object cannot go. */
-            if (lw_atomic_cas_acq_rel_u32(&ref->shared, &shared,
+             * the object cannot go. Relaxed: the drop that follows orders all. */
+            if (lw_atomic_cas_relaxed_u32(&ref->shared, &shared,
                                           (shared + LW_REF_ONE_) | LW_REF_MERGED_)) {
                 lw_atomic_store_relaxed_ptr(&ref->owner, LW_REF_NO_OWNER_);
                 lw_ref_dec_merged(ref, destroy);

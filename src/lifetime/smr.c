@@ -84,7 +84,7 @@ static uint64_t lw_smr_oldest(lw_domain *d)
     if (lw_atomic_load_acquire_u64(&d->smr_anonymous) != 0) {
         return 0;
     }
-    for (; r != NULL; r = r->next) {
+    for (; r != NULL; r = LW_PLAIN_GET(r->next)) {
         uint64_t epoch = lw_atomic_load_acquire_u64(&r->head.smr_epoch);
         if (epoch != 0 && epoch < oldest) {
             oldest = epoch;
@@ -291,7 +291,7 @@ LW_COLD void lw_smr_enter_slow_(void)
     }
     /* No record to be had: a count that all such threads share. Slow, and it holds up every grace period. */
     if (slot->anonymous_depth++ == 0) {
-        (void)lw_atomic_add_acq_rel_u64(&d->smr_anonymous, 1);
+        (void)lw_atomic_add_relaxed_u64(&d->smr_anonymous, 1);
         /* As the dear half, it serves the lone reclaimer as well, whose half is the cheap one. */
         lw_smr_fence_heavy(d);
     }
@@ -305,7 +305,7 @@ LW_COLD void lw_smr_exit_slow_(void)
     }
     if (--slot->anonymous_depth == 0) {
         /* (7) release: as (6). */
-        (void)lw_atomic_sub_acq_rel_u64(&lw_domain_get()->smr_anonymous, 1);
+        (void)lw_atomic_sub_release_u64(&lw_domain_get()->smr_anonymous, 1);
     }
 }
 
@@ -482,7 +482,7 @@ lw_smr_stats lw_smr_get_stats(void)
     stats.pending = d->smr_orphans.count + d->smr_waiting.count + d->smr_deferred.count;
     stats.pending_bytes = d->smr_orphans.bytes + d->smr_waiting.bytes + d->smr_deferred.bytes;
     lw_rawlock_unlock_(&d->smr_lock);
-    for (; r != NULL; r = r->next) {
+    for (; r != NULL; r = LW_PLAIN_GET(r->next)) {
         stats.pending += (size_t)lw_atomic_load_relaxed_u64(&r->pending);
         stats.pending_bytes += (size_t)lw_atomic_load_relaxed_u64(&r->pending_bytes);
     }
