@@ -17,10 +17,11 @@ typedef struct lw_domain lw_domain;
 
 /* The first bytes of every domain of every version, so that a copy can tell whether it may share. */
 typedef struct lw_domain_header {
-    uint64_t magic;      /* LW_DOMAIN_MAGIC */
-    uint32_t abi;        /* of the copy that made it: LW_ABI_VERSION in the low 16 bits, the platform above */
-    uint32_t size;       /* sizeof(struct lw_domain) there */
-    char version[16];    /* LW_VERSION_STRING there, for messages */
+    uint64_t magic; /* LW_DOMAIN_MAGIC */
+    uint32_t
+        abi; /* of the copy that made it: LW_ABI_VERSION in the low 16 bits, the platform above */
+    uint32_t size;    /* sizeof(struct lw_domain) there */
+    char version[16]; /* LW_VERSION_STRING there, for messages */
 } lw_domain_header;
 
 #define LW_DOMAIN_MAGIC UINT64_C(0x6c61746368777264)

@@ -43,7 +43,7 @@ typedef enum lw_match {
 typedef lw_match (*lw_match_fn)(void *probe, uint64_t stored_key);
 
 typedef struct lw_key {
-    uint64_t number;   /* LW_KEY_U64: the key. LW_KEY_CUSTOM: what is stored if the key is inserted */
+    uint64_t number; /* LW_KEY_U64: the key. LW_KEY_CUSTOM: what is stored if the key is inserted */
     const void *bytes; /* LW_KEY_BYTES */
     size_t size;       /* LW_KEY_BYTES */
     uint64_t hash;     /* LW_KEY_CUSTOM */
@@ -57,9 +57,10 @@ enum { LW_MAP_KEY = 1, LW_MAP_VALUE = 2 };
 /* All-zero: 64-bit keys, plain values, defaults. */
 typedef struct lw_map_config {
     lw_key_kind keys;
-    unsigned stripes;  /* writers' locks; rounded up to a power of two; 0: four per processor, 64 at most */
-    size_t capacity;   /* entries to make room for; the table does not shrink below it */
-    uint64_t seed;     /* of the hash; 0: random */
+    unsigned
+        stripes; /* writers' locks; rounded up to a power of two; 0: four per processor, 64 at most */
+    size_t capacity; /* entries to make room for; the table does not shrink below it */
+    uint64_t seed;   /* of the hash; 0: random */
     /* A map that owns what it holds. `ref` (may be NULL) makes a reference to a value that an operation returns; it
      * runs inside a section or under a lock: no blocking, no foreign code. `release` (may be NULL) drops the map's
      * references to a key, a value or both, when no reader can hold them any more; false: not on this thread, ask
@@ -123,7 +124,8 @@ typedef lw_compute (*lw_compute_fn)(void *arg, bool present, uint64_t *value);
 
 /* Reads, asks, and stores if the key still holds what was read. LW_OK; LW_NOMEM: unchanged; LW_INVALID: the map owns
  * its values; LW_AGAIN. Lock-free if the function is: somebody's repeat means that somebody else succeeded. */
-LW_API lw_status lw_map_compute_key(lw_map_t *map, const lw_key_t *key, lw_compute_fn fn, void *arg);
+LW_API lw_status lw_map_compute_key(lw_map_t *map, const lw_key_t *key, lw_compute_fn fn,
+                                    void *arg);
 
 /* ---- The whole map ---- */
 

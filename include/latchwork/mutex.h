@@ -25,7 +25,12 @@ typedef struct lw_mutex {
     lw_atomic_u32 word;
 } lw_mutex_t;
 
-#define LW_MUTEX_INIT {{0}}
+#define LW_MUTEX_INIT                                                                              \
+    {                                                                                              \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
+    }
 
 enum { LW_MUTEX_LOCKED_ = 1, LW_MUTEX_PARKED_ = 2 };
 

@@ -41,7 +41,13 @@ struct lw_ref {
 
 #define LW_REF_NO_OWNER_ ((void *)(uintptr_t)1)
 #define LW_REF_IMMORTAL_ UINT32_MAX
-enum { LW_REF_BIASED_ = 0, LW_REF_QUEUED_ = 1, LW_REF_MERGED_ = 2, LW_REF_STATE_ = 3, LW_REF_ONE_ = 4 };
+enum {
+    LW_REF_BIASED_ = 0,
+    LW_REF_QUEUED_ = 1,
+    LW_REF_MERGED_ = 2,
+    LW_REF_STATE_ = 3,
+    LW_REF_ONE_ = 4
+};
 
 LW_API void lw_ref_init_unbiased_(lw_ref_t *ref);
 LW_API void lw_ref_dec_slow_(lw_ref_t *ref, lw_ref_destroy_fn destroy);

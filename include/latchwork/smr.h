@@ -128,7 +128,7 @@ LW_API uint64_t lw_smr_grace_start(void);
 LW_API bool lw_smr_grace_passed(uint64_t grace);
 
 typedef struct lw_smr_stats {
-    size_t pending;       /* objects retired and not freed yet, whole process (a moment's estimate) */
+    size_t pending; /* objects retired and not freed yet, whole process (a moment's estimate) */
     size_t pending_bytes; /* their bytes, as far as they were told */
     uint64_t epoch;
 } lw_smr_stats;

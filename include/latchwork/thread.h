@@ -19,9 +19,9 @@ typedef struct lw_tls_slot lw_tls_slot;
 /* The part of a record that inline code reads. The rest lies behind it, in src/base/. */
 struct lw_thread {
     /* smr.h. Written by the owner alone, read by whoever reclaims. */
-    lw_atomic_u64 smr_epoch; /* 0: outside of every section; else the epoch seen on entry */
-    uint32_t smr_depth;      /* owner only: nested sections */
-    uint32_t smr_strong;     /* no membarrier here: sections need a real fence */
+    lw_atomic_u64 smr_epoch;  /* 0: outside of every section; else the epoch seen on entry */
+    uint32_t smr_depth;       /* owner only: nested sections */
+    uint32_t smr_strong;      /* no membarrier here: sections need a real fence */
     lw_atomic_u64 *smr_clock; /* the domain's epoch */
     /* ref.h. Pushed to by other threads, under the record's lock. */
     lw_atomic_ptr ref_queue; /* references handed over to this thread, to be merged */

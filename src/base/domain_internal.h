@@ -66,9 +66,9 @@ struct LW_ALIGNED(LW_CACHE_LINE) lw_record {
     LW_PLAIN(bool) ref_alive; /* under ref_lock: a thread owns this record and will merge */
     /* thread.c */
     LW_PLAIN(lw_record *) next; /* in the list of all records; written once */
-    lw_record *next_free; /* under the domain's lock */
-    lw_tls_slot *slots;   /* the owner's */
-    bool in_use;          /* under the domain's lock */
+    lw_record *next_free;       /* under the domain's lock */
+    lw_tls_slot *slots;         /* the owner's */
+    bool in_use;                /* under the domain's lock */
 };
 
 /* The allocator promises no more than malloc's alignment: room for n bytes on cache lines of their own. */
@@ -103,8 +103,8 @@ struct lw_domain {
     bool has_membarrier;
     lw_atomic_u64 seed; /* of hashes: random at first, another one for each map */
     lw_tss key;
-    lw_atomic_u64 host_runs;   /* how often the host has been finalized (cpython.c) */
-    lw_atomic_u32 host_exit;   /* its exit function is registered */
+    lw_atomic_u64 host_runs;    /* how often the host has been finalized (cpython.c) */
+    lw_atomic_u32 host_exit;    /* its exit function is registered */
     lw_atomic_ptr block_before; /* lw_block_hooks */
     lw_atomic_ptr block_after;
     lw_atomic_ptr modules[LW_MODULES]; /* const lw_module_hooks * */
@@ -116,7 +116,7 @@ struct lw_domain {
     lw_atomic_u64 live; /* threads that have a record */
 
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_u64 smr_clock;
-    lw_atomic_u64 smr_anonymous; /* sections open without a record */
+    lw_atomic_u64 smr_anonymous;                   /* sections open without a record */
     LW_ALIGNED(LW_CACHE_LINE) lw_rawlock smr_lock; /* what follows but the hint */
     lw_atomic_u32 smr_left;    /* a hint, read without the lock: the first two are not both empty */
     lw_smr_batch smr_orphans;  /* of threads that have exited, or that have no record */

@@ -178,7 +178,8 @@ static void lw_fork_before(void)
             hooks->before_fork(d);
         }
     }
-    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL; r = LW_PLAIN_GET(r->next)) {
+    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL;
+         r = LW_PLAIN_GET(r->next)) {
         lw_rawlock_lock_(&r->ref_lock);
     }
 }
@@ -188,7 +189,8 @@ static void lw_fork_parent(void)
     lw_domain *d = lw_domain_get();
     lw_record *r;
     int i;
-    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL; r = LW_PLAIN_GET(r->next)) {
+    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL;
+         r = LW_PLAIN_GET(r->next)) {
         lw_rawlock_unlock_(&r->ref_lock);
     }
     for (i = 0; i < LW_MODULES; i++) {
@@ -216,7 +218,8 @@ static void lw_fork_child(void)
             hooks->after_fork(d, true);
         }
     }
-    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL; r = LW_PLAIN_GET(r->next)) {
+    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL;
+         r = LW_PLAIN_GET(r->next)) {
         lw_rawlock_init_(&r->ref_lock);
         if (r == self) {
             continue;

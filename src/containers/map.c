@@ -35,8 +35,8 @@ struct lw_entry {
 typedef struct lw_table lw_table;
 struct lw_table {
     size_t mask;
-    unsigned link;        /* the set of links that this table's chains use */
-    lw_atomic_ptr next;   /* the table that entries move to; NULL: none */
+    unsigned link;         /* the set of links that this table's chains use */
+    lw_atomic_ptr next;    /* the table that entries move to; NULL: none */
     lw_atomic_u64 claimed; /* units of moving work that helpers have taken up */
     lw_atomic_u64 done;    /* units moved; when all are, the next table takes this one's place */
     lw_smr_node node;
@@ -189,7 +189,9 @@ static unsigned char *lw_entry_bytes(const lw_entry *e)
 
 static size_t lw_entry_extra(lw_key_kind keys, size_t size)
 {
-    return keys == LW_KEY_U64 ? 0 : keys == LW_KEY_CUSTOM ? sizeof(uint64_t) : sizeof(size_t) + size;
+    return keys == LW_KEY_U64      ? 0
+           : keys == LW_KEY_CUSTOM ? sizeof(uint64_t)
+                                   : sizeof(size_t) + size;
 }
 
 static lw_entry *lw_entry_new(const lw_map_t *map, const lw_key_t *key, uint64_t hash,
@@ -350,8 +352,8 @@ static lw_table *lw_map_bucket(const lw_map_t *map, uint64_t hash, lw_atomic_ptr
 
 /* Walks a chain. LW_OK: *found, and *at is where its pointer stands; LW_NOT_FOUND; LW_AGAIN: the key could not tell. */
 static lw_status lw_map_find(const lw_map_t *map, const lw_key_t *key, uint64_t hash,
-                             const lw_table *t, lw_atomic_ptr *bucket, void *head,
-                             lw_entry **found, lw_atomic_ptr **at)
+                             const lw_table *t, lw_atomic_ptr *bucket, void *head, lw_entry **found,
+                             lw_atomic_ptr **at)
 {
     lw_entry *e = (lw_entry *)head;
     *at = bucket;
@@ -384,7 +386,8 @@ lw_map_t *lw_map_new(const lw_map_config *config)
     if (config == NULL) {
         config = &plain;
     }
-    if ((unsigned)config->keys > LW_KEY_CUSTOM || (config->ref != NULL && config->release == NULL)) {
+    if ((unsigned)config->keys > LW_KEY_CUSTOM ||
+        (config->ref != NULL && config->release == NULL)) {
         return NULL;
     }
     map = (lw_map_t *)lw_alloc(sizeof *map);
@@ -399,7 +402,8 @@ lw_map_t *lw_map_new(const lw_map_config *config)
                                                                    : stripes);
     map->seed = lw_mix(config->seed != 0 ? config->seed
                                          : lw_atomic_add_relaxed_u64(&lw_domain_get()->seed, 1));
-    map->seed2 = lw_mix(map->seed ^ UINT64_C(0xa0761d6478bd642f)) | 1; /* a factor: never 0 by itself */
+    map->seed2 =
+        lw_mix(map->seed ^ UINT64_C(0xa0761d6478bd642f)) | 1; /* a factor: never 0 by itself */
     map->min_buckets = lw_power_of_two(config->capacity);
     if (map->min_buckets < map->stripes) {
         map->min_buckets = map->stripes;
@@ -585,7 +589,8 @@ static void lw_map_start_resize(lw_map_t *map)
         }
         if (wanted != from->mask + 1) {
             to = lw_table_new(wanted, from->link ^ 1);
-            if (to != NULL) { /* without memory the chains get longer, and the next write tries again */
+            if (to !=
+                NULL) { /* without memory the chains get longer, and the next write tries again */
                 lw_atomic_store_relaxed_u64(&map->grace, LW_RESIZING);
                 /* (10) release: pairs with (9). */
                 lw_atomic_store_release_ptr(&from->next, to);
@@ -734,8 +739,8 @@ static lw_status lw_map_write(lw_map_t *map, lw_map_op op, const lw_key_t *key, 
             count = lw_atomic_load_relaxed_u64(&stripe->count) + 1;
             lw_atomic_store_relaxed_u64(&stripe->count, count);
             if (key->size != 0) {
-                lw_atomic_store_relaxed_u64(
-                    &stripe->bytes, lw_atomic_load_relaxed_u64(&stripe->bytes) + key->size);
+                lw_atomic_store_relaxed_u64(&stripe->bytes,
+                                            lw_atomic_load_relaxed_u64(&stripe->bytes) + key->size);
             }
             old = value;
             status = LW_OK;
@@ -921,8 +926,8 @@ void lw_map_clear(lw_map_t *map)
         lw_mutex_unlock(&stripe->mutex);
         while (removed != NULL) {
             lw_smr_node *next = removed->next;
-            lw_map_dispose_entry(
-                map, (lw_entry *)(void *)((char *)removed - offsetof(lw_entry, node)));
+            lw_map_dispose_entry(map,
+                                 (lw_entry *)(void *)((char *)removed - offsetof(lw_entry, node)));
             removed = next;
         }
     }

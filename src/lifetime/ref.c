@@ -68,7 +68,8 @@ static size_t lw_ref_drain_record(lw_record *r)
         lw_rawlock_unlock_(&r->ref_lock);
         while (ref != NULL) {
             lw_ref_t *next = lw_ref_link(lw_atomic_load_relaxed_ptr(&ref->owner));
-            lw_ref_destroy_fn destroy = (lw_ref_destroy_fn)lw_atomic_load_relaxed_ptr(&ref->destroy);
+            lw_ref_destroy_fn destroy =
+                (lw_ref_destroy_fn)lw_atomic_load_relaxed_ptr(&ref->destroy);
             if (lw_ref_merge(ref)) {
                 destroy(ref);
             }
@@ -97,7 +98,8 @@ static void lw_ref_hand_over(lw_ref_t *ref, lw_record *owner, lw_ref_destroy_fn 
         lw_atomic_store_relaxed_ptr(&ref->destroy, (void *)destroy);
         /* The owner stops to recognise the object as its own and counts it as the others do. */
         lw_atomic_store_relaxed_ptr(
-            &ref->owner, lw_ref_linked(lw_ref_link(lw_atomic_load_relaxed_ptr(&owner->head.ref_queue))));
+            &ref->owner,
+            lw_ref_linked(lw_ref_link(lw_atomic_load_relaxed_ptr(&owner->head.ref_queue))));
         /* The lock publishes the two fields; the owner looks at the queue's head without it first. */
         lw_atomic_store_relaxed_ptr(&owner->head.ref_queue, lw_ref_linked(ref));
     } else {

@@ -248,7 +248,8 @@ static void lw_smr_close(lw_record *r)
     lw_smr_note_left(d);
     lw_rawlock_unlock_(&d->smr_lock);
     r->closed_count = 0;
-    r->freeing = false; /* a thread that ends inside of a free function loses the rest of that batch */
+    r->freeing =
+        false; /* a thread that ends inside of a free function loses the rest of that batch */
     lw_smr_account(r);
 }
 
@@ -344,8 +345,7 @@ void lw_smr_retire_node(lw_smr_node *node, lw_smr_free_fn free_fn, size_t bytes)
         (void)lw_smr_collect(d, r, false);
         return;
     }
-    lw_atomic_store_relaxed_u64(&r->pending,
-                                lw_atomic_load_relaxed_u64(&r->pending) + 1);
+    lw_atomic_store_relaxed_u64(&r->pending, lw_atomic_load_relaxed_u64(&r->pending) + 1);
     lw_atomic_store_relaxed_u64(&r->pending_bytes,
                                 lw_atomic_load_relaxed_u64(&r->pending_bytes) + bytes);
 }
@@ -394,7 +394,8 @@ static void lw_smr_pause(unsigned *round)
     if (*round < LW_SMR_YIELDS) {
         lw_yield_();
     } else {
-        int64_t ns = LW_SMR_SLEEP_MIN_NS << (*round - LW_SMR_YIELDS > 6 ? 6 : *round - LW_SMR_YIELDS);
+        int64_t ns = LW_SMR_SLEEP_MIN_NS
+                     << (*round - LW_SMR_YIELDS > 6 ? 6 : *round - LW_SMR_YIELDS);
         void *host = lw_block_begin();
         lw_sleep_(ns > LW_SMR_SLEEP_MAX_NS ? LW_SMR_SLEEP_MAX_NS : ns);
         if (host != NULL) {

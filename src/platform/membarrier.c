@@ -43,8 +43,6 @@ bool lw_membarrier_init_(void)
     return false;
 }
 
-void lw_membarrier_(void)
-{
-}
+void lw_membarrier_(void) {}
 
 #endif

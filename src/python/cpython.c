@@ -105,7 +105,8 @@ int lw_py_init(PyObject *module)
     if (key == NULL) {
         return -1;
     }
-    capsule = PyDict_GetItemWithError(dict, key); /* borrowed; it stays as long as the interpreter */
+    capsule =
+        PyDict_GetItemWithError(dict, key); /* borrowed; it stays as long as the interpreter */
     if (capsule == NULL && PyErr_Occurred()) {
         Py_DECREF(key);
         return -1;
@@ -144,7 +145,8 @@ int lw_py_init(PyObject *module)
     if (lw_atomic_exchange_relaxed_u32(&lw_domain_get()->host_exit, 1) == 0 &&
         Py_AtExit(lw_py_finalized) < 0) {
         lw_atomic_store_relaxed_u32(&lw_domain_get()->host_exit, 0);
-        PyErr_SetString(PyExc_ImportError, "latchwork: Python has no room for another exit function");
+        PyErr_SetString(PyExc_ImportError,
+                        "latchwork: Python has no room for another exit function");
         return -1;
     }
     /* Too late if C code used the library before: then the first allocator stays. */
