@@ -60,6 +60,7 @@ static void lw_domain_make(lw_domain *d)
     lw_atomic_store_relaxed_u64(&d->seed, lw_random_());
     d->has_membarrier = lw_membarrier_init_();
     lw_atomic_store_relaxed_u32(&d->has_key, lw_key_create_(&d->key, lw_thread_exit_));
+    lw_thread_fork_init_();
 }
 
 static LW_COLD lw_domain *lw_domain_find(void)
@@ -69,34 +70,32 @@ static LW_COLD lw_domain *lw_domain_find(void)
     uint32_t untouched = 0;
     /* The domain will hold pointers into this copy: hooks, free functions, thread-local slots. */
     lw_pin_(&lw_current);
-    if (found != NULL && lw_domain_fits_((lw_domain *)found)) {
-        lw_atomic_store_release_ptr(&lw_current, found);
-        return (lw_domain *)found;
-    }
-    if (lw_atomic_cas_acquire_u32(&lw_own_state, &untouched, 1)) {
-        lw_domain_make(&lw_own_domain);
-        /* (1) release: what lw_domain_make wrote happens before the loads (2) and (3) that find it. */
-        lw_atomic_store_release_u32(&lw_own_state, 2);
-    } else {
-        /* (2) acquire: pairs with (1). Another thread is at it; it makes three system calls. */
-        while (lw_atomic_load_acquire_u32(&lw_own_state) != 2) {
-            lw_yield_();
+    if (found == NULL || !lw_domain_fits_((lw_domain *)found)) {
+        if (lw_atomic_cas_acquire_u32(&lw_own_state, &untouched, 1)) {
+            lw_domain_make(&lw_own_domain);
+            /* (1) release: what lw_domain_make wrote happens before the loads (2) and (3) that find it. */
+            lw_atomic_store_release_u32(&lw_own_state, 2);
+        } else {
+            /* (2) acquire: pairs with (1). Another thread is at it; it makes a few system calls. */
+            while (lw_atomic_load_acquire_u32(&lw_own_state) != 2) {
+                lw_yield_();
+            }
         }
-    }
-    found = &lw_own_domain;
-    /* (3) release and acquire: publishes (1) to other copies, or finds what another copy published. */
-    if (!lw_atomic_cas_acq_rel_ptr(&lw_domain_anchor_, &none, &lw_own_domain) &&
-        lw_domain_fits_((lw_domain *)none)) {
-        found = none;
+        found = &lw_own_domain;
+        /* (3) release and acquire: publishes (1) to other copies, or finds what another copy published. */
+        if (!lw_atomic_cas_acq_rel_ptr(&lw_domain_anchor_, &none, &lw_own_domain) &&
+            lw_domain_fits_((lw_domain *)none)) {
+            found = none;
+        }
     }
     none = NULL;
-    if (lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found)) {
-        if (found == &lw_own_domain) {
-            lw_thread_fork_init_();
-        }
-        return (lw_domain *)found;
-    }
-    return (lw_domain *)none;
+    return lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found) ? (lw_domain *)found
+                                                                : (lw_domain *)none;
+}
+
+lw_domain *lw_domain_own_(void)
+{
+    return lw_atomic_load_acquire_ptr(&lw_current) == &lw_own_domain ? &lw_own_domain : NULL;
 }
 
 lw_domain *lw_domain_get(void)

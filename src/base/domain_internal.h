@@ -143,6 +143,9 @@ LW_API void lw_thread_fork_init_(void);
 /* Registers the hooks of a module with the domain: the first copy of the library to do so serves all. */
 LW_API void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks *hooks);
 
+/* The domain that this copy brought along, if it is the one in use; else NULL. */
+LW_API lw_domain *lw_domain_own_(void);
+
 /* The domain that other copies use, if this one cannot; else NULL. */
 LW_API lw_domain *lw_domain_foreign_(void);
 

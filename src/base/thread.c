@@ -164,12 +164,19 @@ size_t lw_thread_record_count(void)
  * Every lock of the domain is taken before the fork, so that the child finds what they protect whole. What other
  * threads owned alone is abandoned: it may be half-changed. */
 
+/* The domain whose locks this copy has taken for this thread's fork: of several copies, the one that made the domain. */
+static LW_TLS lw_domain *lw_forking;
+
 static void lw_fork_before(void)
 {
-    lw_domain *d = lw_domain_get();
+    lw_domain *d = lw_domain_own_();
     lw_record *r;
     int i;
+    if (d == NULL) {
+        return;
+    }
     lw_rawlock_lock_(&d->lock);
+    lw_forking = d;
     d->forking = 0;
     for (i = 0; i < LW_MODULES; i++) {
         const lw_module_hooks *hooks = lw_module(d, i);
@@ -186,9 +193,13 @@ static void lw_fork_before(void)
 
 static void lw_fork_parent(void)
 {
-    lw_domain *d = lw_domain_get();
+    lw_domain *d = lw_forking;
     lw_record *r;
     int i;
+    if (d == NULL) {
+        return;
+    }
+    lw_forking = NULL;
     for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL;
          r = LW_PLAIN_GET(r->next)) {
         lw_rawlock_unlock_(&r->ref_lock);
@@ -204,11 +215,17 @@ static void lw_fork_parent(void)
 
 static void lw_fork_child(void)
 {
-    lw_domain *d = lw_domain_get();
-    bool has_key = lw_atomic_load_relaxed_u32(&d->has_key) != 0;
-    lw_record *self = has_key ? (lw_record *)lw_key_get_(d->key) : NULL;
+    lw_domain *d = lw_forking;
+    lw_record *self;
+    bool has_key;
     lw_record *r;
     int i;
+    if (d == NULL) {
+        return;
+    }
+    lw_forking = NULL;
+    has_key = lw_atomic_load_relaxed_u32(&d->has_key) != 0;
+    self = has_key ? (lw_record *)lw_key_get_(d->key) : NULL;
     lw_rawlock_init_(&d->lock);
     d->free_records = NULL;
     d->has_membarrier = d->has_membarrier && lw_membarrier_init_();
