@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The whole library as one translation unit, for extensions that carry it along: add this file to the sources, and
- * include/ to the include path. With LW_PYTHON defined it has what <latchwork/cpython.h> declares, and needs Python.h. */
+/* The whole library as one translation unit, for extensions that carry it along: add this file to
+ * the sources, and include/ to the include path. With LW_PYTHON defined it has what
+ * <latchwork/cpython.h> declares, and needs Python.h. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

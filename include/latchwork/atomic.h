@@ -28,9 +28,9 @@
  * Every function is wait-free on the targets supported (x86-64, aarch64), may be called from any
  * thread in any attach state, and cannot fail.
  *
- * Back ends: gnu (gcc, clang: the __atomic builtins), msvc (intrinsics), and for tests tsan (gnu, with
- * fences shown to ThreadSanitizer), noise (gnu, with a random delay at each operation) and relacy (the
- * Relacy model checker; C++ only). The same sources compile with each. */
+ * Back ends: gnu (gcc, clang: the __atomic builtins), msvc (intrinsics), and for tests tsan (gnu,
+ * with fences shown to ThreadSanitizer), noise (gnu, with a random delay at each operation) and
+ * relacy (the Relacy model checker; C++ only). The same sources compile with each. */
 #ifndef LATCHWORK_ATOMIC_H
 #define LATCHWORK_ATOMIC_H
 

@@ -13,7 +13,8 @@
 #define LW_VERSION_STRING "0.1.0"
 
 /* Changes whenever a layout or a meaning changes that two vendored copies in one process would
- * share (lw_domain, lw_thread, lw_smr_node, lw_map, a lock's word). Copies with equal numbers share. */
+ * share (lw_domain, lw_thread, lw_smr_node, lw_map, a lock's word). Copies with equal numbers
+ * share. */
 #ifndef LW_ABI_VERSION
 #define LW_ABI_VERSION 1
 #endif

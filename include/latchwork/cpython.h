@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Latchwork beside Python: all that an extension module includes. Works on CPython 3.11 and later, with the GIL and
- * free-threaded, and uses no private call of CPython.
+/* Latchwork beside Python: all that an extension module includes. Works on CPython 3.11 and later,
+ * with the GIL and free-threaded, and uses no private call of CPython.
  *
  *   static int exec(PyObject *module) { return lw_py_init(module); }      // in the Py_mod_exec slot
  *
- * After lw_py_init, a wait in any lock of this library detaches the thread from Python while it sleeps (the GIL is
- * released, or the thread state detached), if the thread is attached, and attaches again once it has left
- * the wait queue. On 3.11 a process with sub-interpreters cannot tell by public means whether a thread that uses the
- * library is attached; there, call the library detached only through Py_BEGIN_ALLOW_THREADS with
- * LW_WAIT_ATTACHED, or in the main interpreter alone. */
+ * After lw_py_init, a wait in any lock of this library detaches the thread from Python while it
+ * sleeps (the GIL is released, or the thread state detached), if the thread is attached, and
+ * attaches again once it has left the wait queue. On 3.11 a process with sub-interpreters cannot
+ * tell by public means whether a thread that uses the library is attached; there, call the library
+ * detached only through Py_BEGIN_ALLOW_THREADS with LW_WAIT_ATTACHED, or in the main interpreter
+ * alone. */
 #ifndef LATCHWORK_CPYTHON_H
 #define LATCHWORK_CPYTHON_H
 
@@ -25,28 +26,30 @@
 
 LW_EXTERN_C_BEGIN
 
-/* Joins this module's copy of the library to the process's domain, and teaches it to detach. To be called from the
- * module's Py_mod_exec slot, in every interpreter that imports it; again is harmless. 0, or -1 with ImportError set:
- * another extension in this process carries a copy with another ABI version (the message names both), or
- * MemoryError. Attached. */
+/* Joins this module's copy of the library to the process's domain, and teaches it to detach. To be
+ * called from the module's Py_mod_exec slot, in every interpreter that imports it; again is
+ * harmless. 0, or -1 with ImportError set: another extension in this process carries a copy with
+ * another ABI version (the message names both), or MemoryError. Attached. */
 LW_API int lw_py_init(PyObject *module);
 
-/* Drops a reference once no section (smr.h) can be reading through it: for objects taken out of structures that
- * others read without a lock, who may then simply Py_INCREF inside of their section. The drop happens attached to the
- * interpreter that is current now. 0, or -1 with MemoryError set (the reference is the caller's still). Attached. */
+/* Drops a reference once no section (smr.h) can be reading through it: for objects taken out of
+ * structures that others read without a lock, who may then simply Py_INCREF inside of their
+ * section. The drop happens attached to the interpreter that is current now. 0, or -1 with
+ * MemoryError set (the reference is the caller's still). Attached. */
 LW_API int lw_py_retire_decref(PyObject *object);
 
-/* A configuration for maps whose values are PyObject *, owned by the map: lw_map_get_key and the like return new
- * references. For LW_KEY_CUSTOM the keys are PyObject * too, owned likewise. Attached, and so must be every later
- * use of the map, in the same interpreter. */
+/* A configuration for maps whose values are PyObject *, owned by the map: lw_map_get_key and the
+ * like return new references. For LW_KEY_CUSTOM the keys are PyObject * too, owned likewise.
+ * Attached, and so must be every later use of the map, in the same interpreter. */
 LW_API lw_map_config lw_py_map_config(lw_key_kind keys);
 
-/* Sets the exception that fits: MemoryError, TimeoutError, KeyError, ValueError, RuntimeError; for LW_INTERRUPTED, what
- * the signal handler raised, if it did. -1 if one is set, else 0. Attached. */
+/* Sets the exception that fits: MemoryError, TimeoutError, KeyError, ValueError, RuntimeError; for
+ * LW_INTERRUPTED, what the signal handler raised, if it did. -1 if one is set, else 0. Attached. */
 LW_API int lw_py_set_error(lw_status status);
 
-/* Locks as threading.Lock.acquire does: signal handlers run while waiting, and what they raise ends the wait.
- * LW_OK, LW_TIMEOUT, or LW_INTERRUPTED with a Python exception set. Attached; detaches while it sleeps. */
+/* Locks as threading.Lock.acquire does: signal handlers run while waiting, and what they raise ends
+ * the wait. LW_OK, LW_TIMEOUT, or LW_INTERRUPTED with a Python exception set. Attached; detaches
+ * while it sleeps. */
 LW_API lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns);
 
 /* Whether this thread is attached to Python (holds the GIL, or has an attached thread state). */

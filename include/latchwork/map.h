@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A concurrent hash map. Readers take no lock and write nothing shared (sections of smr.h); writers lock one
- * stripe of the buckets. The table grows and shrinks in small steps made by writers, while readers go on.
- * Keys: 64-bit numbers, byte strings, or, for bindings, anything with a hash and a comparison. Values:
- * 64 bits, which may be pointers. docs/map.md has the protocol. After J. Triplett, P. McKenney, J. Walpole,
- * "Resizable, Scalable, Concurrent Hash Tables via Relativistic Programming" (USENIX ATC 2011): each entry has two
- * sets of links, one for the present table and one for the next.
+/* A concurrent hash map. Readers take no lock and write nothing shared (sections of smr.h); writers
+ * lock one stripe of the buckets. The table grows and shrinks in small steps made by writers, while
+ * readers go on. Keys: 64-bit numbers, byte strings, or, for bindings, anything with a hash and a
+ * comparison. Values: 64 bits, which may be pointers. docs/map.md has the protocol. After J.
+ * Triplett, P. McKenney, J. Walpole, "Resizable, Scalable, Concurrent Hash Tables via Relativistic
+ * Programming" (USENIX ATC 2011): each entry has two sets of links, one for the present table and
+ * one for the next.
  *
- * Every operation on one key is linearizable. Operations return what they did as an lw_status. Unless said
- * otherwise they are thread-safe, block only for a stripe's lock (detaching if they sleep), and may be called in
- * any attach state; a write may run free functions that are due (smr.h), after its lock is dropped.
+ * Every operation on one key is linearizable. Operations return what they did as an lw_status.
+ * Unless said otherwise they are thread-safe, block only for a stripe's lock (detaching if they
+ * sleep), and may be called in any attach state; a write may run free functions that are due
+ * (smr.h), after its lock is dropped.
  *
- * Fork: the child must not write to a map that a thread may have been writing to at the fork, as with any lock. (Threads that are
- * attached to Python are not inside of an operation when another one forks.)
+ * Fork: the child must not write to a map that a thread may have been writing to at the fork, as
+ * with any lock. (Threads that are attached to Python are not inside of an operation when another
+ * one forks.)
  *
- * A value that is a pointer stays readable for the caller if the caller opened a section before lw_map_get and
- * whoever removes it retires it; or if the map owns its values (lw_map_config.ref and .release). */
+ * A value that is a pointer stays readable for the caller if the caller opened a section before
+ * lw_map_get and whoever removes it retires it; or if the map owns its values (lw_map_config.ref
+ * and .release). */
 #ifndef LATCHWORK_MAP_H
 #define LATCHWORK_MAP_H
 
@@ -37,9 +41,9 @@ typedef enum lw_match {
     LW_MATCH_UNKNOWN, /* deciding would need foreign code: the operation stops with LW_AGAIN */
 } lw_match;
 
-/* Runs inside a section or under a stripe's lock: must not block, call foreign code or call the map. On
- * LW_MATCH_UNKNOWN it may take a reference to the stored key; the caller then decides with nothing held, notes
- * the answer where `probe` finds it, and repeats the operation. */
+/* Runs inside a section or under a stripe's lock: must not block, call foreign code or call the
+ * map. On LW_MATCH_UNKNOWN it may take a reference to the stored key; the caller then decides with
+ * nothing held, notes the answer where `probe` finds it, and repeats the operation. */
 typedef lw_match (*lw_match_fn)(void *probe, uint64_t stored_key);
 
 typedef struct lw_key {
@@ -57,43 +61,46 @@ enum { LW_MAP_KEY = 1, LW_MAP_VALUE = 2 };
 /* All-zero: 64-bit keys, plain values, defaults. */
 typedef struct lw_map_config {
     lw_key_kind keys;
-    unsigned
-        stripes; /* writers' locks; rounded up to a power of two; 0: four per processor, 64 at most */
-    size_t capacity; /* entries to make room for; the table does not shrink below it */
-    uint64_t seed;   /* of the hash; 0: random */
-    /* A map that owns what it holds. `ref` (may be NULL) makes a reference to a value that an operation returns; it
-     * runs inside a section or under a lock: no blocking, no foreign code. `release` (may be NULL) drops the map's
-     * references to a key, a value or both, when no reader can hold them any more; false: not on this thread, ask
-     * another (see lw_smr_free_fn). */
+    unsigned stripes; /* writers' locks; up to a power of two; 0: four a processor, at most 64 */
+    size_t capacity;  /* entries to make room for; the table does not shrink below it */
+    uint64_t seed;    /* of the hash; 0: random */
+    /* A map that owns what it holds. `ref` (may be NULL) makes a reference to a value that an
+     * operation returns; it runs inside a section or under a lock: no blocking, no foreign code.
+     * `release` (may be NULL) drops the map's references to a key, a value or both, when no reader
+     * can hold them any more; false: not on this thread, ask another (see lw_smr_free_fn). */
     void (*ref)(void *context, uint64_t value);
     bool (*release)(void *context, uint64_t key, uint64_t value, unsigned what);
     void *context;
-    /* Readers and writers exclude each other already (all hold the GIL): release at once, after the lock is
-     * dropped, without a grace period. `release` must not refuse then. */
+    /* Readers and writers exclude each other already (all hold the GIL): release at once, after the
+     * lock is dropped, without a grace period. `release` must not refuse then. */
     bool exclusive;
 } lw_map_config;
 
 /* A new empty map; NULL if there is no memory or the configuration makes no sense. */
 LW_API lw_map_t *lw_map_new(const lw_map_config *config);
 
-/* Frees the map and releases what it owns, at once. NULL is allowed. The caller knows that nobody uses it. */
+/* Frees the map and releases what it owns, at once. NULL is allowed. The caller knows that nobody
+ * uses it. */
 LW_API void lw_map_free(lw_map_t *map);
 
 /* ---- The operations, for any kind of key. LW_AGAIN is possible for LW_KEY_CUSTOM alone. ---- */
 
-/* LW_OK and *value (may be NULL), or LW_NOT_FOUND, LW_AGAIN. Lock-free; wait-free but for the length of a chain. */
+/* LW_OK and *value (may be NULL), or LW_NOT_FOUND, LW_AGAIN. Lock-free; wait-free but for the
+ * length of a chain. */
 LW_API lw_status lw_map_get_key(lw_map_t *map, const lw_key_t *key, uint64_t *value);
 
-/* Inserts or overwrites. LW_OK: inserted; LW_EXISTS: overwritten, *old (may be NULL) is what was there;
- * LW_NOMEM: unchanged; LW_AGAIN. On LW_EXISTS the map keeps its key and does not take key->number. */
+/* Inserts or overwrites. LW_OK: inserted; LW_EXISTS: overwritten, *old (may be NULL) is what was
+ * there; LW_NOMEM: unchanged; LW_AGAIN. On LW_EXISTS the map keeps its key and does not take
+ * key->number. */
 LW_API lw_status lw_map_put_key(lw_map_t *map, const lw_key_t *key, uint64_t value, uint64_t *old);
 
-/* Inserts if the key is not there. LW_OK: inserted; LW_EXISTS: unchanged, *present (may be NULL) is what is there;
- * LW_NOMEM, LW_AGAIN. */
+/* Inserts if the key is not there. LW_OK: inserted; LW_EXISTS: unchanged, *present (may be NULL) is
+ * what is there; LW_NOMEM, LW_AGAIN. */
 LW_API lw_status lw_map_put_if_absent_key(lw_map_t *map, const lw_key_t *key, uint64_t value,
                                           uint64_t *present);
 
-/* Overwrites if the key is there. LW_OK and *old; LW_NOT_FOUND; LW_NOMEM (owned values); LW_AGAIN. */
+/* Overwrites if the key is there. LW_OK and *old; LW_NOT_FOUND; LW_NOMEM (owned values);
+ * LW_AGAIN. */
 LW_API lw_status lw_map_replace_key(lw_map_t *map, const lw_key_t *key, uint64_t value,
                                     uint64_t *old);
 
@@ -107,8 +114,8 @@ LW_API lw_status lw_map_remove_key(lw_map_t *map, const lw_key_t *key, uint64_t 
 /* Removes if the key holds `expected`. LW_OK, LW_NOT_FOUND, LW_MISMATCH, LW_AGAIN. */
 LW_API lw_status lw_map_compare_remove_key(lw_map_t *map, const lw_key_t *key, uint64_t expected);
 
-/* Adds `delta` (mod 2^64) to the value, or inserts it; *sum (may be NULL) is the result. For maps that do not own
- * their values. LW_OK, LW_NOMEM, LW_INVALID, LW_AGAIN. */
+/* Adds `delta` (mod 2^64) to the value, or inserts it; *sum (may be NULL) is the result. For maps
+ * that do not own their values. LW_OK, LW_NOMEM, LW_INVALID, LW_AGAIN. */
 LW_API lw_status lw_map_add_key(lw_map_t *map, const lw_key_t *key, uint64_t delta, uint64_t *sum);
 
 /* What lw_map_compute's function wants done. */
@@ -118,24 +125,28 @@ typedef enum lw_compute {
     LW_COMPUTE_REMOVE, /* take it out */
 } lw_compute;
 
-/* Gets whether the key is present and, if so, its value in *value. Runs with nothing held and may be foreign code;
- * it runs again, with the newer value, if another thread changed the key meanwhile. */
+/* Gets whether the key is present and, if so, its value in *value. Runs with nothing held and may
+ * be foreign code; it runs again, with the newer value, if another thread changed the key
+ * meanwhile. */
 typedef lw_compute (*lw_compute_fn)(void *arg, bool present, uint64_t *value);
 
-/* Reads, asks, and stores if the key still holds what was read. LW_OK; LW_NOMEM: unchanged; LW_INVALID: the map owns
- * its values; LW_AGAIN. Lock-free if the function is: somebody's repeat means that somebody else succeeded. */
+/* Reads, asks, and stores if the key still holds what was read. LW_OK; LW_NOMEM: unchanged;
+ * LW_INVALID: the map owns its values; LW_AGAIN. Lock-free if the function is: somebody's repeat
+ * means that somebody else succeeded. */
 LW_API lw_status lw_map_compute_key(lw_map_t *map, const lw_key_t *key, lw_compute_fn fn,
                                     void *arg);
 
 /* ---- The whole map ---- */
 
-/* The number of entries: exact when nothing changes it, else between what it was and what it became. Wait-free. */
+/* The number of entries: exact when nothing changes it, else between what it was and what it
+ * became. Wait-free. */
 LW_API size_t lw_map_size(const lw_map_t *map);
 
 /* Removes every entry that was there at the call and is not put back meanwhile. */
 LW_API void lw_map_clear(lw_map_t *map);
 
-/* Bytes held by the map: table, stripes and entries (as asked of the allocator). An estimate beside writers. */
+/* Bytes held by the map: table, stripes and entries (as asked of the allocator). An estimate beside
+ * writers. */
 LW_API size_t lw_map_memory(const lw_map_t *map);
 
 /* How many buckets the table has. For tests and reports. */
@@ -149,19 +160,21 @@ typedef struct lw_map_entry {
     uint64_t value;
 } lw_map_entry;
 
-/* Where an iteration stands: zero-initialise it. It holds nothing, so it may be dropped at any time. */
+/* Where an iteration stands: zero-initialise it. It holds nothing, so it may be dropped at any
+ * time. */
 typedef struct lw_map_cursor {
     uint64_t position;
     bool done;
 } lw_map_cursor;
 
-/* Visits the entries of some buckets, at least `wanted` entries if there are as many left, and moves the cursor on.
- * Returns false when the iteration has come to its end (the last call may visit entries too). `visit` runs inside a
- * section: it must not block, call foreign code or change the map; it may take references.
+/* Visits the entries of some buckets, at least `wanted` entries if there are as many left, and
+ * moves the cursor on. Returns false when the iteration has come to its end (the last call may
+ * visit entries too). `visit` runs inside a section: it must not block, call foreign code or change
+ * the map; it may take references.
  *
- * Weakly consistent: an entry that is there from the first call to the last is visited exactly once, however often
- * the table grows or shrinks in between; one that comes or goes meanwhile is visited at most once per insertion.
- * Lock-free. */
+ * Weakly consistent: an entry that is there from the first call to the last is visited exactly
+ * once, however often the table grows or shrinks in between; one that comes or goes meanwhile is
+ * visited at most once per insertion. Lock-free. */
 LW_API bool lw_map_scan(lw_map_t *map, lw_map_cursor *cursor, size_t wanted,
                         void (*visit)(void *arg, const lw_map_entry *entry), void *arg);
 

@@ -9,9 +9,9 @@
  *   Whoever is in the wait queue has PARKED set for it; the converse may fail, and costs one empty look into the
  *   queue. docs/mutex.md has the argument.
  *
- * Not recursive, no owner. The memory may be freed by whoever locks next: unlock touches nothing of the
- * mutex after the release. A woken thread competes with newcomers (no hand-over). Everything a thread did
- * before unlock happens before what the next owner does after lock. */
+ * Not recursive, no owner. The memory may be freed by whoever locks next: unlock touches nothing of
+ * the mutex after the release. A woken thread competes with newcomers (no hand-over). Everything a
+ * thread did before unlock happens before what the next owner does after lock. */
 #ifndef LATCHWORK_MUTEX_H
 #define LATCHWORK_MUTEX_H
 
@@ -74,8 +74,8 @@ static inline LW_NODISCARD lw_status lw_mutex_lock_for(lw_mutex_t *m, int64_t ti
     return lw_mutex_lock_slow_(m, timeout_ns, LW_WAIT_DEFAULT);
 }
 
-/* As lw_mutex_lock_for, with flags of park.h: LW_WAIT_ATTACHED stays attached; LW_WAIT_INTERRUPTIBLE
- * may return LW_INTERRUPTED. */
+/* As lw_mutex_lock_for, with flags of park.h: LW_WAIT_ATTACHED stays attached;
+ * LW_WAIT_INTERRUPTIBLE may return LW_INTERRUPTED. */
 static inline LW_NODISCARD lw_status lw_mutex_lock_flags(lw_mutex_t *m, int64_t timeout_ns,
                                                          unsigned flags)
 {
@@ -85,8 +85,8 @@ static inline LW_NODISCARD lw_status lw_mutex_lock_flags(lw_mutex_t *m, int64_t 
     return lw_mutex_lock_slow_(m, timeout_ns, flags);
 }
 
-/* Unlocks. The caller must hold the lock; unlocking one that is not locked ends the process with a message.
- * Lock-free but for the queue's lock when somebody waits; any attach state. Release. */
+/* Unlocks. The caller must hold the lock; unlocking one that is not locked ends the process with a
+ * message. Lock-free but for the queue's lock when somebody waits; any attach state. Release. */
 static inline void lw_mutex_unlock(lw_mutex_t *m)
 {
     uint32_t word = LW_MUTEX_LOCKED_;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Wait and wake by address: queues of sleeping threads, kept outside of the objects they wait for, so that
- * a lock needs two bits and no more. After WTF::ParkingLot (F. Pizlo) and Rust's parking_lot.
+/* Wait and wake by address: queues of sleeping threads, kept outside of the objects they wait for,
+ * so that a lock needs two bits and no more. After WTF::ParkingLot (F. Pizlo) and Rust's
+ * parking_lot.
  *
- * An address is a key and is never read through. The queue of an address is protected by a lock that the
- * callbacks below run under: they may touch the object's own atomics, and nothing else; they must not
- * park, allocate, or call foreign code.
+ * An address is a key and is never read through. The queue of an address is protected by a lock
+ * that the callbacks below run under: they may touch the object's own atomics, and nothing else;
+ * they must not park, allocate, or call foreign code.
  *
- * A waiter's life: it queues itself under the queue's lock if `validate` agrees; lets the host detach (domain.h,
- * block hooks); sleeps; leaves the queue, either taken out by a waker or by itself after a time-out; and
- * only then lets the host attach again. So if attaching ends the thread, nothing points to its stack. */
+ * A waiter's life: it queues itself under the queue's lock if `validate` agrees; lets the host
+ * detach (domain.h, block hooks); sleeps; leaves the queue, either taken out by a waker or by
+ * itself after a time-out; and only then lets the host attach again. So if attaching ends the
+ * thread, nothing points to its stack. */
 #ifndef LATCHWORK_PARK_H
 #define LATCHWORK_PARK_H
 
@@ -26,7 +28,8 @@ enum {
 
 /* Under the queue's lock: still a reason to sleep? */
 typedef bool (*lw_park_validate_fn)(void *arg);
-/* Under the queue's lock, when a waiter leaves without having been woken; `last`: nobody else waits. */
+/* Under the queue's lock, when a waiter leaves without having been woken; `last`: nobody else
+ * waits. */
 typedef void (*lw_park_leave_fn)(void *arg, bool last);
 
 typedef struct lw_unpark_result {
@@ -34,8 +37,8 @@ typedef struct lw_unpark_result {
     bool more;    /* others wait on the address still */
 } lw_unpark_result;
 
-/* Under the queue's lock, before the waiter runs: publish the object's new state; what is returned becomes
- * the waiter's token. */
+/* Under the queue's lock, before the waiter runs: publish the object's new state; what is returned
+ * becomes the waiter's token. */
 typedef uintptr_t (*lw_unpark_decide_fn)(void *arg, lw_unpark_result result);
 
 /* Sleeps until woken.
@@ -43,14 +46,15 @@ typedef uintptr_t (*lw_unpark_decide_fn)(void *arg, lw_unpark_result result);
  *   LW_AGAIN        `validate` said no; did not sleep
  *   LW_TIMEOUT      timeout_ns passed (negative: no limit; 0: asks only)
  *   LW_INTERRUPTED  see LW_WAIT_INTERRUPTIBLE
- * Blocking. Thread-safe. Detaches while asleep unless LW_WAIT_ATTACHED. Everything before the waker's
- * call happens before the return. Cannot fail: the queue's node lies on the waiter's stack. */
+ * Blocking. Thread-safe. Detaches while asleep unless LW_WAIT_ATTACHED. Everything before the
+ * waker's call happens before the return. Cannot fail: the queue's node lies on the waiter's
+ * stack. */
 LW_API lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_leave_fn leave,
                          void *arg, int64_t timeout_ns, unsigned flags, uintptr_t *token);
 
 /* Wakes the thread that has waited longest on `address`, if any. `decide` (may be NULL: token 0) is
- * always called. Returns what happened. Blocks for the queue's lock only, which is held for a few dozen
- * instructions; any attach state. */
+ * always called. Returns what happened. Blocks for the queue's lock only, which is held for a few
+ * dozen instructions; any attach state. */
 LW_API lw_unpark_result lw_unpark_one(const void *address, lw_unpark_decide_fn decide, void *arg);
 
 /* Wakes all, in the order in which they came. Returns how many. As lw_unpark_one. */
@@ -60,8 +64,9 @@ LW_API size_t lw_unpark_all(const void *address, uintptr_t token);
 LW_API lw_status lw_park_wait_u32(const lw_atomic_u32 *word, uint32_t expected, int64_t timeout_ns,
                                   unsigned flags);
 
-/* Calls `visit` for each waiter of the process (address, nanoseconds waited), under one queue's lock at a
- * time: for a watchdog that says what waits on what. `visit` must not call the library. */
+/* Calls `visit` for each waiter of the process (address, nanoseconds waited), under one queue's
+ * lock at a time: for a watchdog that says what waits on what. `visit` must not call the
+ * library. */
 LW_API void lw_park_report(void (*visit)(void *arg, const void *address, int64_t waited_ns),
                            void *arg);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A biased reference count: the thread that made an object counts with plain loads and stores, all
- * others with atomic ones. After J. Choi, T. Shull, J. Torrellas, "Biased Reference Counting" (PACT 2018);
- * CPython's free-threaded build counts PyObjects this way, and this is the same for structs of yours.
- * docs/ref.md has the argument.
+ * others with atomic ones. After J. Choi, T. Shull, J. Torrellas, "Biased Reference Counting" (PACT
+ * 2018); CPython's free-threaded build counts PyObjects this way, and this is the same for structs
+ * of yours. docs/ref.md has the argument.
  *
  * Fields:
  *   owner    the record of the thread that the count is biased to; LW_REF_NO_OWNER_ once merged; while QUEUED
@@ -17,10 +17,11 @@
  *   BIASED -> QUEUED by a thread that is not the owner; BIASED -> MERGED by the owner; QUEUED -> MERGED by the owner,
  *   or by anybody once the owner has exited, under the record's lock.
  *
- * `destroy` runs once, when the count has reached zero, on the thread that dropped the last reference or, after a
- * hand-over, on the owner, during one of its lw_ref_dec, lw_ref_drain, or its exit (where it is not attached
- * to a host). It runs with none of the library's locks held. Everything done with the object before any lw_ref_dec
- * happens before `destroy`. None of these functions allocates or fails. */
+ * `destroy` runs once, when the count has reached zero, on the thread that dropped the last
+ * reference or, after a hand-over, on the owner, during one of its lw_ref_dec, lw_ref_drain, or its
+ * exit (where it is not attached to a host). It runs with none of the library's locks held.
+ * Everything done with the object before any lw_ref_dec happens before `destroy`. None of these
+ * functions allocates or fails. */
 #ifndef LATCHWORK_REF_H
 #define LATCHWORK_REF_H
 
@@ -53,8 +54,8 @@ LW_API void lw_ref_init_unbiased_(lw_ref_t *ref);
 LW_API void lw_ref_dec_slow_(lw_ref_t *ref, lw_ref_destroy_fn destroy);
 LW_API bool lw_ref_try_inc_slow_(lw_ref_t *ref);
 
-/* Sets the count to 1, biased to the calling thread. The object is not shared yet: publish it with a release
- * store or under a lock. Wait-free, any attach state. */
+/* Sets the count to 1, biased to the calling thread. The object is not shared yet: publish it with
+ * a release store or under a lock. Wait-free, any attach state. */
 static inline void lw_ref_init(lw_ref_t *ref)
 {
     lw_thread *self = lw_thread_self();
@@ -69,7 +70,8 @@ static inline void lw_ref_init(lw_ref_t *ref)
 }
 
 /* Adds a reference; the caller has one, or knows that somebody keeps one during the call.
- * Wait-free; two plain loads and a store on the owner, an atomic addition elsewhere. Orders nothing. */
+ * Wait-free; two plain loads and a store on the owner, an atomic addition elsewhere. Orders
+ * nothing. */
 static inline void lw_ref_inc(lw_ref_t *ref)
 {
     uint32_t local = lw_atomic_load_relaxed_u32(&ref->local);
@@ -84,10 +86,10 @@ static inline void lw_ref_inc(lw_ref_t *ref)
     }
 }
 
-/* Drops a reference; at zero, `destroy` is called. `destroy` must be the same function at each call for one
- * object. May also run the `destroy` of other objects, which were handed over to this thread: hold no lock
- * that one of those takes. Lock-free but for one short lock when a reference is handed over. Release; acquire
- * before `destroy`. */
+/* Drops a reference; at zero, `destroy` is called. `destroy` must be the same function at each call
+ * for one object. May also run the `destroy` of other objects, which were handed over to this
+ * thread: hold no lock that one of those takes. Lock-free but for one short lock when a reference
+ * is handed over. Release; acquire before `destroy`. */
 static inline void lw_ref_dec(lw_ref_t *ref, lw_ref_destroy_fn destroy)
 {
     lw_thread *self = LW_TLS_SLOT_()->self;
@@ -101,9 +103,9 @@ static inline void lw_ref_dec(lw_ref_t *ref, lw_ref_destroy_fn destroy)
     lw_ref_dec_slow_(ref, destroy);
 }
 
-/* Adds a reference if the object is alive, and tells whether it did. The memory must stay readable during the
- * call: found in a section of smr.h and freed by lw_smr_retire, or under a lock. Lock-free. Acquire when
- * true: what its finder needs was published with the pointer. */
+/* Adds a reference if the object is alive, and tells whether it did. The memory must stay readable
+ * during the call: found in a section of smr.h and freed by lw_smr_retire, or under a lock.
+ * Lock-free. Acquire when true: what its finder needs was published with the pointer. */
 static inline LW_NODISCARD bool lw_ref_try_inc(lw_ref_t *ref)
 {
     uint32_t local = lw_atomic_load_relaxed_u32(&ref->local);
@@ -116,8 +118,8 @@ static inline LW_NODISCARD bool lw_ref_try_inc(lw_ref_t *ref)
     return lw_ref_try_inc_slow_(ref);
 }
 
-/* The object is never to be freed; from now on inc and dec write nothing. To be called by the owner before
- * the object is shared. */
+/* The object is never to be freed; from now on inc and dec write nothing. To be called by the owner
+ * before the object is shared. */
 LW_API void lw_ref_immortalize(lw_ref_t *ref);
 LW_API bool lw_ref_is_immortal(const lw_ref_t *ref);
 

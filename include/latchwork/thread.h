@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* One record per thread, shared by all modules and all copies of the library.
  *
- * A record is made when a thread first needs one, is found through a thread-local pointer, and
- * goes to another thread after its own has exited; so there are as many as threads have been alive at
- * once. One thread-specific key serves the whole library. Where no record can be had (no memory, no key),
- * lw_thread_self() returns NULL and the modules fall back to slower forms that need none; none fails. */
+ * A record is made when a thread first needs one, is found through a thread-local pointer, and goes
+ * to another thread after its own has exited; so there are as many as threads have been alive at
+ * once. One thread-specific key serves the whole library. Where no record can be had (no memory, no
+ * key), lw_thread_self() returns NULL and the modules fall back to slower forms that need none;
+ * none fails. */
 #ifndef LATCHWORK_THREAD_H
 #define LATCHWORK_THREAD_H
 
@@ -27,8 +28,8 @@ struct lw_thread {
     lw_atomic_ptr ref_queue; /* references handed over to this thread, to be merged */
 };
 
-/* Each copy of the library caches the record in a thread-local slot of its own; the record lists the slots,
- * so that they are cleared when it is taken away from the thread. */
+/* Each copy of the library caches the record in a thread-local slot of its own; the record lists
+ * the slots, so that they are cleared when it is taken away from the thread. */
 struct lw_tls_slot {
     lw_thread *self;
     lw_tls_slot *next;

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One pointer for the whole process. On ELF with the GNU loader a symbol of binding STB_GNU_UNIQUE is one object in
- * all libraries of a process, even those loaded with RTLD_LOCAL, as Python loads extensions. Its name and its type
- * (a pointer to a lw_domain_header) never change with versions. Elsewhere each copy has its own, and copies meet through
- * the capsule of cpython.h. */
+/* One pointer for the whole process. On ELF with the GNU loader a symbol of binding STB_GNU_UNIQUE
+ * is one object in all libraries of a process, even those loaded with RTLD_LOCAL, as Python loads
+ * extensions. Its name and its type (a pointer to a lw_domain_header) never change with versions.
+ * Elsewhere each copy has its own, and copies meet through the capsule of cpython.h. */
 #if defined(__ELF__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(LW_NO_UNIQUE_SYMBOL)
 __asm__(".pushsection .bss.lw_domain_anchor_, \"aw\", %nobits\n"
         ".balign 8\n"
@@ -24,8 +24,8 @@ LW_EXTERN_C_END
 static lw_atomic_ptr lw_domain_anchor_;
 #endif
 
-/* The domain that this copy brings along, used if it is the first in the process. Static, so that making it cannot
- * fail; a copy that is used is never unloaded (lw_pin_). */
+/* The domain that this copy brings along, used if it is the first in the process. Static, so that
+ * making it cannot fail; a copy that is used is never unloaded (lw_pin_). */
 static lw_domain lw_own_domain;
 static lw_atomic_u32 lw_own_state; /* 0 untouched, 1 being made, 2 made */
 static lw_atomic_ptr lw_current;   /* the domain that this copy uses */
@@ -73,7 +73,8 @@ static LW_COLD lw_domain *lw_domain_find(void)
     if (found == NULL || !lw_domain_fits_((lw_domain *)found)) {
         if (lw_atomic_cas_acquire_u32(&lw_own_state, &untouched, 1)) {
             lw_domain_make(&lw_own_domain);
-            /* (1) release: what lw_domain_make wrote happens before the loads (2) and (3) that find it. */
+            /* (1) release: what lw_domain_make wrote happens before the loads (2) and (3) that find
+             * it. */
             lw_atomic_store_release_u32(&lw_own_state, 2);
         } else {
             /* (2) acquire: pairs with (1). Another thread is at it; it makes a few system calls. */
@@ -82,7 +83,8 @@ static LW_COLD lw_domain *lw_domain_find(void)
             }
         }
         found = &lw_own_domain;
-        /* (3) release and acquire: publishes (1) to other copies, or finds what another copy published. */
+        /* (3) release and acquire: publishes (1) to other copies, or finds what another copy
+         * published. */
         if (!lw_atomic_cas_acq_rel_ptr(&lw_domain_anchor_, &none, &lw_own_domain) &&
             lw_domain_fits_((lw_domain *)none)) {
             found = none;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What lies behind lw_domain and lw_thread. Copies with equal LW_ABI_VERSION share these layouts. */
+/* What lies behind lw_domain and lw_thread. Copies with equal LW_ABI_VERSION share these
+ * layouts. */
 #ifndef LATCHWORK_DOMAIN_INTERNAL_H
 #define LATCHWORK_DOMAIN_INTERNAL_H
 
@@ -12,7 +13,8 @@ LW_EXTERN_C_BEGIN
 
 /* ---- wait queues (park.c) ---- */
 
-/* A power of two. With as many queues as this, 256 waiting addresses make a chain of 1.5 waiters. */
+/* A power of two. With as many queues as this, 256 waiting addresses make a chain of 1.5
+ * waiters. */
 #ifndef LW_PARK_QUEUES
 #define LW_PARK_QUEUES 256
 #endif
@@ -71,7 +73,8 @@ struct LW_ALIGNED(LW_CACHE_LINE) lw_record {
     bool in_use;                /* under the domain's lock */
 };
 
-/* The allocator promises no more than malloc's alignment: room for n bytes on cache lines of their own. */
+/* The allocator promises no more than malloc's alignment: room for n bytes on cache lines of their
+ * own. */
 #define LW_LINES_SIZE(n) ((n) + LW_CACHE_LINE - 1)
 #define LW_LINES_ALIGN(raw)                                                                        \
     ((void *)(((uintptr_t)(raw) + LW_CACHE_LINE - 1) & ~(uintptr_t)(LW_CACHE_LINE - 1)))
@@ -81,10 +84,11 @@ static inline lw_record *lw_record_of(lw_thread *thread)
     return (lw_record *)(void *)thread;
 }
 
-/* A module that keeps state in the records says what to do when a thread goes. `drain` may run foreign code; `close`
- * may not; both are called again if references were handed over meanwhile. `forked` runs in a forked child for each
- * record but the surviving thread's own: its thread is no more, and its state may be half-changed. `before_fork` and
- * `after_fork` bracket the fork. Any may be NULL. */
+/* A module that keeps state in the records says what to do when a thread goes. `drain` may run
+ * foreign code; `close` may not; both are called again if references were handed over meanwhile.
+ * `forked` runs in a forked child for each record but the surviving thread's own: its thread is no
+ * more, and its state may be half-changed. `before_fork` and `after_fork` bracket the fork. Any may
+ * be NULL. */
 typedef struct lw_module_hooks {
     void (*drain)(lw_record *record);
     void (*close)(lw_record *record);
@@ -140,7 +144,8 @@ LW_API bool lw_domain_fits_(const lw_domain *domain);
 LW_API void lw_thread_exit_(void *record);
 LW_API void lw_thread_fork_init_(void);
 
-/* Registers the hooks of a module with the domain: the first copy of the library to do so serves all. */
+/* Registers the hooks of a module with the domain: the first copy of the library to do so serves
+ * all. */
 LW_API void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks *hooks);
 
 /* The domain that this copy brought along, if it is the one in use; else NULL. */

@@ -35,8 +35,8 @@ static void lw_park_after_fork(lw_domain *d, bool child)
 static const lw_module_hooks lw_park_hooks = {NULL, NULL, NULL, lw_park_before_fork,
                                               lw_park_after_fork};
 
-/* Takes the first waiter on `address` out of the queue, or `only` if that is given. Returns it or NULL; *more says whether
- * another waits on the address. Under the queue's lock. */
+/* Takes the first waiter on `address` out of the queue, or `only` if that is given. Returns it or
+ * NULL; *more says whether another waits on the address. Under the queue's lock. */
 static lw_waiter *lw_park_take(lw_park_queue *q, const void *address, lw_waiter *only, bool *more)
 {
     lw_waiter *before = NULL, *found = NULL;
@@ -95,8 +95,8 @@ lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_lea
     LW_PLAIN_SET(w.since_ns, now_ns);
 
     lw_rawlock_lock_(&q->lock);
-    /* The look under the lock: a waker changes the object first and takes this lock after, so it either finds this
-     * waiter in the queue or has made `validate` say no. */
+    /* The look under the lock: a waker changes the object first and takes this lock after, so it
+     * either finds this waiter in the queue or has made `validate` say no. */
     if (!validate(arg)) {
         lw_rawlock_unlock_(&q->lock);
         return LW_AGAIN;

@@ -87,8 +87,9 @@ LW_COLD lw_thread *lw_thread_attach_(void)
         lw_rawlock_lock_(&r->ref_lock);
         LW_PLAIN_SET(r->ref_alive, true);
         lw_rawlock_unlock_(&r->ref_lock);
-        /* Counted before any section of this thread: a lone thread that reclaims without a grace period (smr.c) either
-         * sees the count or is seen by the sections. The dear half is here, so that theirs is the cheap one. */
+        /* Counted before any section of this thread: a lone thread that reclaims without a grace
+         * period (smr.c) either sees the count or is seen by the sections. The dear half is here,
+         * so that theirs is the cheap one. */
         (void)lw_atomic_add_relaxed_u64(&d->live, 1);
         if (d->has_membarrier) { /* else every section has a full fence of its own */
             lw_membarrier_();
@@ -100,8 +101,8 @@ LW_COLD lw_thread *lw_thread_attach_(void)
     return slot->self;
 }
 
-/* The destructor of the key. The thread is detached from any host; other destructors of it may run later and
- * make it start anew. */
+/* The destructor of the key. The thread is detached from any host; other destructors of it may run
+ * later and make it start anew. */
 void lw_thread_exit_(void *value)
 {
     lw_record *r = (lw_record *)value;
@@ -123,8 +124,9 @@ void lw_thread_exit_(void *value)
                 hooks->close(r);
             }
         }
-        /* The rest is done here, whether or not a module has been used by now: another thread may use it later, and
-         * must not take this record for a living thread's. A thread that ends inside of a section ends the section. */
+        /* The rest is done here, whether or not a module has been used by now: another thread may
+         * use it later, and must not take this record for a living thread's. A thread that ends
+         * inside of a section ends the section. */
         r->head.smr_depth = 0;
         lw_atomic_store_release_u64(&r->head.smr_epoch, 0);
         lw_rawlock_lock_(&r->ref_lock);
@@ -160,11 +162,11 @@ size_t lw_thread_record_count(void)
     return n;
 }
 
-/* ---- fork ----
- * Every lock of the domain is taken before the fork, so that the child finds what they protect whole. What other
- * threads owned alone is abandoned: it may be half-changed. */
+/* ---- fork ---- Every lock of the domain is taken before the fork, so that the child finds what
+ * they protect whole. What other threads owned alone is abandoned: it may be half-changed. */
 
-/* The domain whose locks this copy has taken for this thread's fork: of several copies, the one that made the domain. */
+/* The domain whose locks this copy has taken for this thread's fork: of several copies, the one
+ * that made the domain. */
 static LW_TLS lw_domain *lw_forking;
 
 static void lw_fork_before(void)

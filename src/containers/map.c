@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A chained hash table with lock-free readers and a lock per stripe of buckets for writers. docs/map.md has the
- * protocol and the argument.
+/* A chained hash table with lock-free readers and a lock per stripe of buckets for writers.
+ * docs/map.md has the protocol and the argument.
  *
- * A bucket is a pointer to a chain, or LW_MOVED when its entries have gone to the next table. An entry has two sets of
- * links; a table uses one of them, the next table the other, so that entries move between tables while readers of the
- * old chains walk on. The set is used again only after a grace period.
+ * A bucket is a pointer to a chain, or LW_MOVED when its entries have gone to the next table. An
+ * entry has two sets of links; a table uses one of them, the next table the other, so that entries
+ * move between tables while readers of the old chains walk on. The set is used again only after a
+ * grace period.
  *
  *   field            written by                               read by
  *   map.table        the thread that ends a resize            all
@@ -14,8 +15,8 @@
  *   entry.value      whoever holds the entry's stripe         all
  *   the rest of an entry is written before it is published
  *
- * A stripe covers the buckets whose number has its low bits, in every table: the smallest table has as many buckets as
- * there are stripes, so an entry has the same stripe in all tables. */
+ * A stripe covers the buckets whose number has its low bits, in every table: the smallest table has
+ * as many buckets as there are stripes, so an entry has the same stripe in all tables. */
 #include <latchwork/map.h>
 
 #include "../base/domain_internal.h"
@@ -29,7 +30,8 @@ struct lw_entry {
     uint64_t hash;
     lw_atomic_u64 value;
     lw_smr_node node; /* context: the map's shared part, for release */
-    /* By kind of key. U64: nothing, the key is the hash undone. CUSTOM: uint64_t. BYTES: size_t, then the bytes. */
+    /* By kind of key. U64: nothing, the key is the hash undone. CUSTOM: uint64_t. BYTES: size_t,
+     * then the bytes. */
 };
 
 typedef struct lw_table lw_table;
@@ -71,13 +73,14 @@ struct lw_map {
     lw_atomic_u64 grace; /* links may be reused after this; LW_RESIZING until a resize has ended */
 };
 
-/* Marks a bucket whose entries are in the next table. The same in every copy of the library, and no entry's address. */
+/* Marks a bucket whose entries are in the next table. The same in every copy of the library, and no
+ * entry's address. */
 #define LW_MOVED ((void *)(uintptr_t)1)
 
 #define LW_RESIZING UINT64_MAX
 
-/* A write helps to move this many buckets of a resize: enough that a resize ends before the next is due
- * (bench/bench_map.c, "help"). */
+/* A write helps to move this many buckets of a resize: enough that a resize ends before the next is
+ * due (bench/bench_map.c, "help"). */
 #define LW_MAP_HELP 16
 
 /* The table grows at one entry a bucket on average, and shrinks at one for eight. */
@@ -85,7 +88,8 @@ struct lw_map {
 
 /* ---- hashing ---- */
 
-/* The finalizer of MurmurHash3 (A. Appleby, public domain): one to one, so that it can be undone. */
+/* The finalizer of MurmurHash3 (A. Appleby, public domain): one to one, so that it can be
+ * undone. */
 static uint64_t lw_mix(uint64_t x)
 {
     x ^= x >> 33;
@@ -127,8 +131,9 @@ static uint64_t lw_load_u64(const unsigned char *p, size_t n)
     return x;
 }
 
-/* Folded multiplications over words of 8 bytes, both factors keyed by the map's random seed (after the multiply-and-fold
- * idea of Wang Yi's wyhash). Not meant to withstand an attacker who can observe hashes. */
+/* Folded multiplications over words of 8 bytes, both factors keyed by the map's random seed (after
+ * the multiply-and-fold idea of Wang Yi's wyhash). Not meant to withstand an attacker who can
+ * observe hashes. */
 static uint64_t lw_hash_bytes(uint64_t seed, uint64_t seed2, const void *bytes, size_t size)
 {
     const unsigned char *p = (const unsigned char *)bytes;
@@ -331,7 +336,8 @@ static size_t lw_power_of_two(size_t n)
     return p;
 }
 
-/* The table and the bucket that `hash` lives in now, and the chain's head. In a section or under the stripe's lock. */
+/* The table and the bucket that `hash` lives in now, and the chain's head. In a section or under
+ * the stripe's lock. */
 static lw_table *lw_map_bucket(const lw_map_t *map, uint64_t hash, lw_atomic_ptr **bucket,
                                void **head)
 {
@@ -339,8 +345,8 @@ static lw_table *lw_map_bucket(const lw_map_t *map, uint64_t hash, lw_atomic_ptr
     lw_table *t = (lw_table *)lw_atomic_load_acquire_ptr(&map->table);
     for (;;) {
         *bucket = &t->bucket[hash & t->mask];
-        /* (2) acquire: pairs with insertions (5) and removals (6), for the entries; with moves (7), for the chain
-         * in the next table. */
+        /* (2) acquire: pairs with insertions (5) and removals (6), for the entries; with moves (7),
+         * for the chain in the next table. */
         *head = lw_atomic_load_acquire_ptr(*bucket);
         if (LW_LIKELY(*head != LW_MOVED)) {
             return t;
@@ -350,7 +356,8 @@ static lw_table *lw_map_bucket(const lw_map_t *map, uint64_t hash, lw_atomic_ptr
     }
 }
 
-/* Walks a chain. LW_OK: *found, and *at is where its pointer stands; LW_NOT_FOUND; LW_AGAIN: the key could not tell. */
+/* Walks a chain. LW_OK: *found, and *at is where its pointer stands; LW_NOT_FOUND; LW_AGAIN: the
+ * key could not tell. */
 static lw_status lw_map_find(const lw_map_t *map, const lw_key_t *key, uint64_t hash,
                              const lw_table *t, lw_atomic_ptr *bucket, void *head, lw_entry **found,
                              lw_atomic_ptr **at)
@@ -481,13 +488,15 @@ static size_t lw_map_units(const lw_table *from, const lw_table *to)
     return (to->mask < from->mask ? to->mask : from->mask) + 1;
 }
 
-/* Moves the entries of one unit, unless that is done: in a growing table one old bucket into several, in a shrinking one
- * several old buckets into one. All of them are of one stripe. `from` and `to` are safe: a section is open. */
+/* Moves the entries of one unit, unless that is done: in a growing table one old bucket into
+ * several, in a shrinking one several old buckets into one. All of them are of one stripe. `from`
+ * and `to` are safe: a section is open. */
 static void lw_map_move_unit(lw_table *from, lw_table *to, size_t unit)
 {
     size_t step = lw_map_units(from, to);
     size_t i;
-    /* New chains first, through links that no reader of the old ones uses; nobody reads them before the marks ... */
+    /* New chains first, through links that no reader of the old ones uses; nobody reads them before
+     * the marks ... */
     for (i = unit; i <= from->mask; i += step) {
         lw_entry *e = (lw_entry *)lw_atomic_load_relaxed_ptr(&from->bucket[i]);
         while (e != NULL) {
@@ -498,7 +507,8 @@ static void lw_map_move_unit(lw_table *from, lw_table *to, size_t unit)
         }
     }
     for (i = unit; i <= from->mask; i += step) {
-        /* ... (7) release: pairs with (2): who sees the mark finds the new chains, and the next table. */
+        /* ... (7) release: pairs with (2): who sees the mark finds the new chains, and the next
+         * table. */
         lw_atomic_store_release_ptr(&from->bucket[i], LW_MOVED);
     }
 }
@@ -509,20 +519,24 @@ static bool lw_free_table(lw_smr_node *node)
     return true;
 }
 
-/* Does one unit of the resize that is under way, if one is and the unit is not done. Ends the resize with the last. */
+/* Does one unit of the resize that is under way, if one is and the unit is not done. Ends the
+ * resize with the last. */
 static void lw_map_help_unit(lw_map_t *map, size_t unit)
 {
     lw_stripe *stripe = &map->stripe[unit & (map->stripes - 1)];
     lw_table *from, *to, *left = NULL;
     lw_mutex_lock(&stripe->mutex);
-    lw_smr_enter(); /* another thread may end the resize, and a new one may be under way by now: then this helps that */
+    /* Another thread may end the resize, and a new one may be under way by now: then this helps
+     * that one. */
+    lw_smr_enter();
     from = (lw_table *)lw_atomic_load_acquire_ptr(&map->table);
     /* (9) acquire: pairs with (10), for the next table's first fields. */
     to = (lw_table *)lw_atomic_load_acquire_ptr(&from->next);
     if (to != NULL && unit < lw_map_units(from, to) &&
         lw_atomic_load_relaxed_ptr(&from->bucket[unit]) != LW_MOVED) {
         lw_map_move_unit(from, to, unit);
-        /* Acquire and release: whoever does the last unit has seen all moves, and (8) publishes them. */
+        /* Acquire and release: whoever does the last unit has seen all moves, and (8) publishes
+         * them. */
         if (lw_atomic_add_acq_rel_u64(&from->done, 1) + 1 == lw_map_units(from, to)) {
             /* (8) release: pairs with (1). */
             lw_atomic_store_release_ptr(&map->table, to);
@@ -538,8 +552,8 @@ static void lw_map_help_unit(lw_map_t *map, size_t unit)
     }
 }
 
-/* Does up to `units` units of the resize that is under way, if one is. Waits for stripes, so that it must not be called
- * with one held. Returns whether one was. */
+/* Does up to `units` units of the resize that is under way, if one is. Waits for stripes, so that
+ * it must not be called with one held. Returns whether one was. */
 static bool lw_map_help(lw_map_t *map, uint64_t units)
 {
     lw_table *from, *to;
@@ -552,8 +566,9 @@ static bool lw_map_help(lw_map_t *map, uint64_t units)
         return false;
     }
     all = lw_map_units(from, to);
-    /* A claim is a hint, so that helpers do not crowd. If all are claimed and some not done, a helper is late, or will never
-     * come back (it was ended while it waited; a fork): the next round of claims passes over what is done. */
+    /* A claim is a hint, so that helpers do not crowd. If all are claimed and some not done, a
+     * helper is late, or will never come back (it was ended while it waited; a fork): the next
+     * round of claims passes over what is done. */
     if (lw_atomic_load_relaxed_u64(&from->claimed) >= all) {
         lw_atomic_store_relaxed_u64(&from->claimed, 0);
     }
@@ -600,7 +615,8 @@ static void lw_map_start_resize(lw_map_t *map)
     lw_mutex_unlock(&map->resize);
 }
 
-/* After a write, with nothing held: helps a resize, or starts one. `count`: entries of the stripe written to. */
+/* After a write, with nothing held: helps a resize, or starts one. `count`: entries of the stripe
+ * written to. */
 static void lw_map_maintain(lw_map_t *map, uint64_t count)
 {
     lw_table *t;
@@ -669,8 +685,8 @@ static bool lw_map_op_inserts(lw_map_op op)
     return op == LW_MAP_PUT || op == LW_MAP_PUT_IF_ABSENT || op == LW_MAP_ADD;
 }
 
-/* One write under the stripe's lock. What it may need is allocated before the lock is taken; a first look without it
- * tells what. */
+/* One write under the stripe's lock. What it may need is allocated before the lock is taken; a
+ * first look without it tells what. */
 static lw_status lw_map_write(lw_map_t *map, lw_map_op op, const lw_key_t *key, uint64_t value,
                               uint64_t expected, uint64_t *out)
 {
@@ -678,7 +694,8 @@ static lw_status lw_map_write(lw_map_t *map, lw_map_op op, const lw_key_t *key, 
     lw_stripe *stripe = lw_map_stripe(map, hash);
     bool owned = map->owner != NULL;
     bool inserts = lw_map_op_inserts(op);
-    /* In a map that owns its values, one that is overwritten is retired, and needs a node for that. */
+    /* In a map that owns its values, one that is overwritten is retired, and needs a node for
+     * that. */
     bool needs_node = owned && !map->config.exclusive &&
                       (op == LW_MAP_PUT || op == LW_MAP_REPLACE || op == LW_MAP_COMPARE_REPLACE);
     lw_entry *fresh = NULL, *removed = NULL;
@@ -904,7 +921,7 @@ void lw_map_clear(lw_map_t *map)
         lw_smr_node *removed = NULL;
         lw_table *t;
         lw_mutex_lock(&stripe->mutex);
-        lw_smr_enter(); /* for the older of two tables, which another thread may retire when its last unit is done */
+        lw_smr_enter(); /* for the older of two tables, which another thread may retire meanwhile */
         for (t = (lw_table *)lw_atomic_load_acquire_ptr(&map->table); t != NULL;
              t = (lw_table *)lw_atomic_load_acquire_ptr(&t->next)) {
             size_t b;
@@ -972,8 +989,9 @@ bool lw_map_scan(lw_map_t *map, lw_map_cursor *cursor, size_t wanted,
                  void (*visit)(void *arg, const lw_map_entry *entry), void *arg)
 {
     size_t visited = 0;
-    /* The position is a hash with its bits reversed. A bucket of a table of any size holds one interval of these, so a
-     * step covers what is left of an interval, whatever the table's size is by then, and no two steps overlap. */
+    /* The position is a hash with its bits reversed. A bucket of a table of any size holds one
+     * interval of these, so a step covers what is left of an interval, whatever the table's size is
+     * by then, and no two steps overlap. */
     while (!cursor->done && visited < wanted) {
         uint64_t from = cursor->position, rest;
         lw_atomic_ptr *bucket;

@@ -31,16 +31,17 @@ void lw_ref_init_unbiased_(lw_ref_t *ref)
 /* Drops one of the references that a MERGED count holds. */
 static void lw_ref_dec_merged(lw_ref_t *ref, lw_ref_destroy_fn destroy)
 {
-    /* (1) release: what this thread did with the object happens before destroy; acquire: what the others did does,
-     * for the thread that drops the last one. Pairs with itself, (2), (3) and (4). */
+    /* (1) release: what this thread did with the object happens before destroy; acquire: what the
+     * others did does, for the thread that drops the last one. Pairs with itself, (2), (3) and
+     * (4). */
     uint32_t shared = lw_atomic_sub_acq_rel_u32(&ref->shared, LW_REF_ONE_);
     if (shared == (LW_REF_ONE_ | LW_REF_MERGED_)) {
         destroy(ref);
     }
 }
 
-/* Merges a QUEUED count and drops the reference that the queue held. The caller is its only merger: the owner, or, once
- * the owner is gone, the thread that queued it. */
+/* Merges a QUEUED count and drops the reference that the queue held. The caller is its only merger:
+ * the owner, or, once the owner is gone, the thread that queued it. */
 static bool lw_ref_merge(lw_ref_t *ref)
 {
     uint32_t local = lw_atomic_load_relaxed_u32(&ref->local);
@@ -87,8 +88,8 @@ static void lw_ref_drain_hook(lw_record *r)
 
 static const lw_module_hooks lw_ref_hooks = {lw_ref_drain_hook, NULL, NULL, NULL, NULL};
 
-/* Hands a QUEUED reference to its owner; if the owner has exited, merges in its place. Only this thread touches the
- * fields owner and destroy now: QUEUED was set by it. */
+/* Hands a QUEUED reference to its owner; if the owner has exited, merges in its place. Only this
+ * thread touches the fields owner and destroy now: QUEUED was set by it. */
 static void lw_ref_hand_over(lw_ref_t *ref, lw_record *owner, lw_ref_destroy_fn destroy)
 {
     bool dead = false;
@@ -100,11 +101,13 @@ static void lw_ref_hand_over(lw_ref_t *ref, lw_record *owner, lw_ref_destroy_fn 
         lw_atomic_store_relaxed_ptr(
             &ref->owner,
             lw_ref_linked(lw_ref_link(lw_atomic_load_relaxed_ptr(&owner->head.ref_queue))));
-        /* The lock publishes the two fields; the owner looks at the queue's head without it first. */
+        /* The lock publishes the two fields; the owner looks at the queue's head without it
+         * first. */
         lw_atomic_store_relaxed_ptr(&owner->head.ref_queue, lw_ref_linked(ref));
     } else {
-        /* Under the lock, so that no new thread takes the record, and the object with it, meanwhile. What the dead
-         * owner did happens before: it took this lock to say that it is gone. */
+        /* Under the lock, so that no new thread takes the record, and the object with it,
+         * meanwhile. What the dead owner did happens before: it took this lock to say that it is
+         * gone. */
         dead = lw_ref_merge(ref);
     }
     lw_rawlock_unlock_(&owner->ref_lock);
@@ -118,16 +121,19 @@ static void lw_ref_dec_shared(lw_ref_t *ref, lw_ref_destroy_fn destroy)
 {
     uint32_t shared = lw_atomic_load_relaxed_u32(&ref->shared);
     for (;;) {
-        /* Read before the cas: if that succeeds the state was BIASED all the time, and the owner the same. */
+        /* Read before the cas: if that succeeds the state was BIASED all the time, and the owner
+         * the same. */
         lw_record *owner = (lw_record *)lw_atomic_load_relaxed_ptr(&ref->owner);
         uint32_t wanted;
         if ((shared & LW_REF_STATE_) == LW_REF_MERGED_) {
             lw_ref_dec_merged(ref, destroy);
             return;
         }
-        /* BIASED with nothing in shared: this reference was counted by the owner. It goes to the owner's queue. */
+        /* BIASED with nothing in shared: this reference was counted by the owner. It goes to the
+         * owner's queue. */
         wanted = shared == LW_REF_BIASED_ ? (uint32_t)LW_REF_QUEUED_ : shared - LW_REF_ONE_;
-        /* (3) release: pairs with (1), (2) and (4). This is not the drop that destroys, so it acquires nothing. */
+        /* (3) release: pairs with (1), (2) and (4). This is not the drop that destroys, so it
+         * acquires nothing. */
         if (lw_atomic_cas_release_u32(&ref->shared, &shared, wanted)) {
             if (wanted == LW_REF_QUEUED_ && shared == LW_REF_BIASED_) {
                 lw_ref_hand_over(ref, owner, destroy);
@@ -147,15 +153,15 @@ static void lw_ref_dec_last_local(lw_ref_t *ref, lw_ref_destroy_fn destroy)
             return; /* the queue holds a reference: merging will find local at 0 */
         }
         if (shared == LW_REF_BIASED_) {
-            /* (4) acquire: pairs with (3). Nobody else has a reference; a try_inc that comes now sees MERGED with 0 and
-             * fails. */
+            /* (4) acquire: pairs with (3). Nobody else has a reference; a try_inc that comes now
+             * sees MERGED with 0 and fails. */
             if (lw_atomic_cas_acquire_u32(&ref->shared, &shared, LW_REF_MERGED_)) {
                 destroy(ref);
                 return;
             }
         } else {
-            /* Others have references, so this one is first added to theirs: the field owner must be written while
-             * the object cannot go. Relaxed: the drop that follows orders all. */
+            /* Others have references, so this one is first added to theirs: the field owner must be
+             * written while the object cannot go. Relaxed: the drop that follows orders all. */
             if (lw_atomic_cas_relaxed_u32(&ref->shared, &shared,
                                           (shared + LW_REF_ONE_) | LW_REF_MERGED_)) {
                 lw_atomic_store_relaxed_ptr(&ref->owner, LW_REF_NO_OWNER_);

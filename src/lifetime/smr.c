@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The numbers of the orders go on from smr.h: (1), (2) and (6) are there. docs/smr.md has the argument. */
+/* The numbers of the orders go on from smr.h: (1), (2) and (6) are there. docs/smr.md has the
+ * argument. */
 #include <latchwork/smr.h>
 
 #include "../base/domain_internal.h"
 
-/* How long lw_smr_flush and lw_smr_synchronize sleep between two looks: the first ones only yield. */
+/* How long lw_smr_flush and lw_smr_synchronize sleep between two looks: the first ones only
+ * yield. */
 #ifndef LW_SMR_YIELDS
 #define LW_SMR_YIELDS 16
 #endif
@@ -55,8 +57,9 @@ static void lw_batch_join(lw_smr_batch *to, lw_smr_batch *from)
     }
 }
 
-/* (3) The dear half: every section whose epoch a later scan (5) does not see has yet to do its loads, and they will
- * find what was unlinked before this. Pairs with lw_fence_light in lw_smr_enter. */
+/* (3) The dear half: every section whose epoch a later scan (5) does not see has yet to do its
+ * loads, and they will find what was unlinked before this. Pairs with lw_fence_light in
+ * lw_smr_enter. */
 static void lw_smr_fence_heavy(lw_domain *d)
 {
     if (LW_LIKELY(d->has_membarrier)) {
@@ -70,8 +73,8 @@ static void lw_smr_fence_heavy(lw_domain *d)
 static uint64_t lw_smr_begin(lw_domain *d)
 {
     lw_smr_fence_heavy(d);
-    /* (4) release: a section that reads this epoch or a later one (1) finds what was unlinked before. Acquire: keeps the
-     * scan (5) behind it. */
+    /* (4) release: a section that reads this epoch or a later one (1) finds what was unlinked
+     * before. Acquire: keeps the scan (5) behind it. */
     return lw_atomic_add_acq_rel_u64(&d->smr_clock, 1) + 1;
 }
 
@@ -80,7 +83,8 @@ static uint64_t lw_smr_oldest(lw_domain *d)
 {
     uint64_t oldest = UINT64_MAX;
     const lw_record *r = (const lw_record *)lw_atomic_load_acquire_ptr(&d->records);
-    /* (5) acquire: pairs with (2), (6) and (7): what ended sections have read happens before the frees. */
+    /* (5) acquire: pairs with (2), (6) and (7): what ended sections have read happens before the
+     * frees. */
     if (lw_atomic_load_acquire_u64(&d->smr_anonymous) != 0) {
         return 0;
     }
@@ -93,9 +97,9 @@ static uint64_t lw_smr_oldest(lw_domain *d)
     return oldest;
 }
 
-/* Whether no other thread can be in a section: then nothing needs to wait. Another thread that starts now counts itself,
- * runs the dear half, and only then opens sections (thread.c; lw_smr_enter_slow_): either it is seen here, or its sections
- * find what was unlinked before. */
+/* Whether no other thread can be in a section: then nothing needs to wait. Another thread that
+ * starts now counts itself, runs the dear half, and only then opens sections (thread.c;
+ * lw_smr_enter_slow_): either it is seen here, or its sections find what was unlinked before. */
 static bool lw_smr_alone(lw_domain *d, const lw_record *self)
 {
     lw_fence_light();
@@ -174,7 +178,8 @@ static size_t lw_smr_collect_orphans(lw_domain *d, bool deferred)
     return freed;
 }
 
-/* Begins a grace period for what has gathered, and frees what is past its own. Outside of sections. */
+/* Begins a grace period for what has gathered, and frees what is past its own. Outside of
+ * sections. */
 static size_t lw_smr_collect(lw_domain *d, lw_record *self, bool deferred)
 {
     lw_smr_batch due = {NULL, NULL, 0, 0, 0};
@@ -290,7 +295,8 @@ LW_COLD void lw_smr_enter_slow_(void)
         lw_smr_enter();
         return;
     }
-    /* No record to be had: a count that all such threads share. Slow, and it holds up every grace period. */
+    /* No record to be had: a count that all such threads share. Slow, and it holds up every grace
+     * period. */
     if (slot->anonymous_depth++ == 0) {
         (void)lw_atomic_add_relaxed_u64(&d->smr_anonymous, 1);
         /* As the dear half, it serves the lone reclaimer as well, whose half is the cheap one. */

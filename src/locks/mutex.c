@@ -3,8 +3,8 @@
 
 #include "../platform/platform.h"
 
-/* Looks at a held lock this often before it sleeps (bench/bench_mutex.c, "spins"). On one processor it would be
- * waste, but so short a one that asking is not worth it. */
+/* Looks at a held lock this often before it sleeps (bench/bench_mutex.c, "spins"). On one processor
+ * it would be waste, but so short a one that asking is not worth it. */
 #ifndef LW_MUTEX_SPINS
 #define LW_MUTEX_SPINS 40
 #endif
@@ -19,7 +19,8 @@ static void lw_mutex_leave(void *arg, bool last)
 {
     lw_mutex_t *m = (lw_mutex_t *)arg;
     if (last) {
-        /* The queue's lock is held: no unlock is between its look at the queue and its store (4). */
+        /* The queue's lock is held: no unlock is between its look at the queue and its store
+         * (4). */
         (void)lw_atomic_and_relaxed_u32(&m->word, ~(uint32_t)LW_MUTEX_PARKED_);
     }
 }
@@ -38,7 +39,8 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
     for (;;) {
         uint32_t word = lw_atomic_load_relaxed_u32(&m->word);
         if ((word & LW_MUTEX_LOCKED_) == 0) {
-            /* (3) acquire: pairs with the releases (2) and (4). PARKED stays set for those who still wait. */
+            /* (3) acquire: pairs with the releases (2) and (4). PARKED stays set for those who
+             * still wait. */
             if (lw_atomic_cas_acquire_u32(&m->word, &word, word | LW_MUTEX_LOCKED_)) {
                 return LW_OK;
             }
@@ -75,8 +77,9 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
 static uintptr_t lw_mutex_decide(void *arg, lw_unpark_result result)
 {
     lw_mutex_t *m = (lw_mutex_t *)arg;
-    /* (4) release: pairs with the acquires (1) and (3). The queue's lock is held and both bits are set, so nobody else
-     * changes the word. After this store the mutex may be gone: only the waiter's own memory is touched. */
+    /* (4) release: pairs with the acquires (1) and (3). The queue's lock is held and both bits are
+     * set, so nobody else changes the word. After this store the mutex may be gone: only the
+     * waiter's own memory is touched. */
     lw_atomic_store_release_u32(&m->word, result.more ? LW_MUTEX_PARKED_ : 0);
     return 0;
 }

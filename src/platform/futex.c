@@ -63,9 +63,10 @@ lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interrupt
 
 void lw_parker_wake_(lw_parker *parker)
 {
-    /* (2) release: what the waker did happens before the waiter goes on (1). From here on the waiter's stack
-     * may be gone; the wake-up below passes its address and reads nothing. If the address has become another
-     * futex, that one wakes for no reason, which every wait here allows for. */
+    /* (2) release: what the waker did happens before the waiter goes on (1). From here on the
+     * waiter's stack may be gone; the wake-up below passes its address and reads nothing. If the
+     * address has become another futex, that one wakes for no reason, which every wait here allows
+     * for. */
     lw_atomic_store_release_u32(&parker->state, 0);
     lw_futex_wake(&parker->state);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The dear half of the asymmetric fence. Linux 4.14 has it as a system call; elsewhere there is none, and the
- * cheap half becomes a real fence (lw_thread.smr_strong). */
+/* The dear half of the asymmetric fence. Linux 4.14 has it as a system call; elsewhere there is
+ * none, and the cheap half becomes a real fence (lw_thread.smr_strong). */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -29,8 +29,8 @@ bool lw_membarrier_init_(void)
 void lw_membarrier_(void)
 {
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
-        /* It worked at registration: the process was since forbidden it (a seccomp filter). Going on
-         * would free memory under readers. */
+        /* It worked at registration: the process was since forbidden it (a seccomp filter). Going
+         * on would free memory under readers. */
         lw_fatal_("lw_membarrier_", "sys_membarrier is refused after it was granted; "
                                     "set LW_NO_MEMBARRIER=1 in the environment");
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the library asks of an operating system: this and nothing else. A new system is one new file.
+/* What the library asks of an operating system: this and nothing else. A new system is one new
+ * file.
  *
  *   lw_parker         one sleeping thread: prepare, wait, wake. A wake is never lost; it may be given
  *                     before the wait. Wake may touch the memory of the parker's address after the waiter has
@@ -57,8 +58,9 @@ LW_EXTERN_C_BEGIN
 
 /* Makes the parker ready for one wait and wake. Never fails. */
 LW_API void lw_parker_prepare_(lw_parker *parker);
-/* LW_OK once woken; LW_TIMEOUT when lw_now_() has passed deadline_ns (negative: none); LW_INTERRUPTED when
- * a signal handler ran and `interruptible`. After the latter two it may be waited for again. */
+/* LW_OK once woken; LW_TIMEOUT when lw_now_() has passed deadline_ns (negative: none);
+ * LW_INTERRUPTED when a signal handler ran and `interruptible`. After the latter two it may be
+ * waited for again. */
 LW_API lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interruptible);
 LW_API void lw_parker_wake_(lw_parker *parker);
 /* After a wait that returned LW_OK, or when no wake can come any more. */
@@ -75,8 +77,8 @@ LW_API void lw_sleep_(int64_t ns);
 LW_API unsigned lw_processors_(void);
 LW_API uint64_t lw_random_(void);
 
-/* Whether the dear half of the asymmetric fence exists here; registers the process for it. LW_NO_MEMBARRIER
- * in the environment says no. To be asked again in a forked child. */
+/* Whether the dear half of the asymmetric fence exists here; registers the process for it.
+ * LW_NO_MEMBARRIER in the environment says no. To be asked again in a forked child. */
 LW_API bool lw_membarrier_init_(void);
 LW_API void lw_membarrier_(void);
 

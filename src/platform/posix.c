@@ -21,7 +21,8 @@ void lw_parker_prepare_(lw_parker *parker)
     pthread_condattr_destroy(&attributes);
 }
 
-/* A signal does not end pthread_cond_wait, so an interruptible wait looks up once in a while instead. */
+/* A signal does not end pthread_cond_wait, so an interruptible wait looks up once in a while
+ * instead. */
 #define LW_POSIX_SLICE_NS INT64_C(10000000)
 
 lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interruptible)

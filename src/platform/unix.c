@@ -74,8 +74,9 @@ void *lw_key_get_(lw_tss key)
 
 void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void))
 {
-    /* Fails only for want of memory, at the library's first use; a child that forks after that without
-     * the handlers behaves as one that forked inside of a critical section of another thread. */
+    /* Fails only for want of memory, at the library's first use; a child that forks after that
+     * without the handlers behaves as one that forked inside of a critical section of another
+     * thread. */
     (void)pthread_atfork(before, parent, child);
 }
 
@@ -83,7 +84,8 @@ void lw_pin_(const void *address)
 {
     Dl_info info;
     if (dladdr(address, &info) != 0 && info.dli_fname != NULL) {
-        /* The handle is dropped on purpose. A program that is no library is not found, and needs no pin. */
+        /* The handle is dropped on purpose. A program that is no library is not found, and needs no
+         * pin. */
         (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
     }
 }

@@ -7,8 +7,8 @@
 
 /* ---- attach and detach ---- */
 
-/* Not by way of Py_IsInitialized(), which says no from the beginning of finalization on, while modules and their
- * objects have yet to be cleared. */
+/* Not by way of Py_IsInitialized(), which says no from the beginning of finalization on, while
+ * modules and their objects have yet to be cleared. */
 bool lw_py_is_attached(void)
 {
 #if PY_VERSION_HEX >= 0x030d0000
@@ -157,8 +157,8 @@ int lw_py_init(PyObject *module)
 
 /* ---- references ---- */
 
-/* A token names an interpreter: how often Python has been finalized in this process, and the interpreter's number, which
- * starts anew each time. NULL: this thread is attached to none. */
+/* A token names an interpreter: how often Python has been finalized in this process, and the
+ * interpreter's number, which starts anew each time. NULL: this thread is attached to none. */
 #define LW_PY_RUN_SHIFT 32
 
 static uint64_t lw_py_run(void)
@@ -175,7 +175,8 @@ static void *lw_py_interpreter(void)
                                (uint64_t)(PyInterpreterState_GetID(PyInterpreterState_Get()) + 1));
 }
 
-/* Whether `token` is of a Python that was finalized: its objects are gone, and there is nothing left to drop. */
+/* Whether `token` is of a Python that was finalized: its objects are gone, and there is nothing
+ * left to drop. */
 static bool lw_py_is_past(const void *token)
 {
     return (uint64_t)(uintptr_t)token >> LW_PY_RUN_SHIFT != lw_py_run();

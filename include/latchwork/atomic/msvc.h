@@ -2,9 +2,9 @@
 /* Atomics by the interlocked intrinsics of MSVC, which clang -fms-extensions knows as well.
  * Included by atomic.h; contracts are there.
  *
- * Each interlocked intrinsic without a suffix is a full barrier, so every read-modify-write here is at
- * least as strong as its name. Loads and stores: on x64 a volatile access is an acquire load or a release
- * store, given a compiler barrier; on ARM64 the __ldar and __stlr intrinsics are. */
+ * Each interlocked intrinsic without a suffix is a full barrier, so every read-modify-write here is
+ * at least as strong as its name. Loads and stores: on x64 a volatile access is an acquire load or
+ * a release store, given a compiler barrier; on ARM64 the __ldar and __stlr intrinsics are. */
 #ifndef LATCHWORK_ATOMIC_MSVC_H
 #define LATCHWORK_ATOMIC_MSVC_H
 
@@ -27,7 +27,8 @@ typedef char lw_msvc_i8_;
 typedef long lw_msvc_i32_;
 typedef long long lw_msvc_i64_;
 #else
-/* clang -fms-extensions on an LP64 system: the same intrinsics, declared here, over int and long. */
+/* clang -fms-extensions on an LP64 system: the same intrinsics, declared here, over int and
+ * long. */
 #define LW_MSVC_COMPILER_BARRIER_() __asm__ __volatile__("" ::: "memory")
 typedef char lw_msvc_i8_;
 typedef int lw_msvc_i32_;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The gnu back end for builds under ThreadSanitizer, which does not model fences. A full fence here
  * is a read-modify-write of one shared word: at least as strong as the fence for store-load order.
- * It also orders threads that meet at it, so a race that only this library's few full fences could hide
- * is left to the model checker. */
+ * It also orders threads that meet at it, so a race that only this library's few full fences could
+ * hide is left to the model checker. */
 #ifndef LATCHWORK_ATOMIC_TSAN_H
 #define LATCHWORK_ATOMIC_TSAN_H
 
