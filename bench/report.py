@@ -119,3 +119,29 @@ def show_counters(console: Console, results: Results) -> None:
                 table.add_row(f"  {impl}", f"{result.counters[name]:,.0f}")
     if table.row_count:
         console.print(table)
+
+
+def markdown(results: Results) -> str:
+    """The figures as tables for docs/, one for each area and interpreter."""
+    tables: list[str] = []
+    for area, python in dict.fromkeys((case.area, case.python) for case in results):
+        mine = {
+            case: impls
+            for case, impls in results.items()
+            if (case.area, case.python) == (area, python)
+        }
+        impls = list(dict.fromkeys(name for one in mine.values() for name in one))
+        head = [f"{area}, {python.name}, ns", *impls]
+        lines = [" | ".join(head), "|".join(["---", *["---:"] * len(impls)])]
+        for case, found in mine.items():
+            row = case.text.removesuffix(f" [{python.tag}]")
+            figures = [f"{found[name].ns:.1f}" if name in found else "" for name in impls]
+            lines.append(" | ".join([row, *figures]))
+            for counter in dict.fromkeys(name for one in found.values() for name in one.counters):
+                counts = [
+                    f"{found[name].counters[counter]:,.0f}" if name in found else ""
+                    for name in impls
+                ]
+                lines.append(" | ".join([f"{counter.replace('_', ' ')} (not ns)", *counts]))
+        tables.append("\n".join(f"| {line} |" for line in lines) + "\n")
+    return "\n".join(tables)

@@ -32,7 +32,7 @@ from measure import (
     run_c,
     run_python,
 )
-from report import Goals, compare, show, show_counters, show_peers
+from report import Goals, compare, markdown, show, show_counters, show_peers
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -46,7 +46,12 @@ def progress_on(console: Console) -> Progress:
 
 
 def measure(
-    console: Console, interpreters: list[Python], areas: list[str], pace: Pace, summary: Path
+    console: Console,
+    interpreters: list[Python],
+    areas: list[str],
+    pace: Pace,
+    summary: Path,
+    tables: Path | None,
 ) -> int:
     if "python" in areas:
         for one in interpreters:
@@ -73,6 +78,8 @@ def measure(
     summary.parent.mkdir(parents=True, exist_ok=True)
     summary.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     console.print(f"{summary}: {len(rows)} rows")
+    if tables:
+        tables.write_text(markdown(results))
     return 0
 
 
@@ -129,7 +136,7 @@ def work(arguments: argparse.Namespace) -> int:
     pace = Pace(3, 0.02) if arguments.quick else Pace(11, 0.1)
     if arguments.vary:
         return vary(console, interpreters, areas, pace, arguments.vary)
-    return measure(console, interpreters, areas, pace, arguments.summary)
+    return measure(console, interpreters, areas, pace, arguments.summary, arguments.markdown)
 
 
 def main() -> int:
@@ -149,6 +156,7 @@ def main() -> int:
         default=FOLDER / "summary.json",
         help="where the list of pairs goes (default: build/bench/summary.json)",
     )
+    parser.add_argument("--markdown", type=Path, help="write the figures as tables for docs/ too")
     parser.add_argument(
         "--vary",
         metavar="NAME=VALUE,VALUE",
