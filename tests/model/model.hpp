@@ -58,6 +58,11 @@ struct model_state {
     size_t used;
     int as; /* the thread that code outside of the suite's threads acts as; -1: none */
     int64_t now_ns;
+    void (*fork_before)(void);
+    void (*fork_parent)(void);
+    void (*fork_child)(void);
+    unsigned fork_handlers; /* how often they were given */
+    unsigned keys_missing; /* so many keys cannot be made */
     bool clock_jumps; /* the clock goes on by a second, or not, at each look */
     void (*at_exit)(void *value);
 };
@@ -165,6 +170,15 @@ static inline void model_wake(const void *address, bool all)
     }
 }
 
+static inline void model_set_key(unsigned *key)
+{
+    *key = 1;
+}
+template <class K> static inline void model_set_key(K *key)
+{
+    LW_PLAIN_SET(key->number, 1);
+}
+
 LW_EXTERN_C_BEGIN
 
 #if !defined(LW_MODEL_REAL_PLATFORM)
@@ -206,7 +220,7 @@ void lw_parker_finish_(lw_parker *parker)
 
 void lw_rawlock_init_(lw_rawlock *lock)
 {
-    (void)lock;
+    lock->held.store(0, rl::mo_relaxed, model_lock_site);
 }
 
 void lw_rawlock_lock_(lw_rawlock *lock)
@@ -264,21 +278,25 @@ bool lw_membarrier_init_(void)
     return lw_rl_fences_ != LW_RL_FENCES_REAL;
 }
 
-bool lw_key_create_(lw_key *key, void (*at_exit)(void *value))
+bool lw_key_create_(lw_tss *key, void (*at_exit)(void *value))
 {
-    *key = 1;
+    if (model.keys_missing != 0) {
+        model.keys_missing--;
+        return false;
+    }
+    model_set_key(key);
     model.at_exit = at_exit;
     return true;
 }
 
-bool lw_key_set_(lw_key key, void *value)
+bool lw_key_set_(lw_tss key, void *value)
 {
     (void)key;
     model.threads[model_self()].key_value = value;
     return true;
 }
 
-void *lw_key_get_(lw_key key)
+void *lw_key_get_(lw_tss key)
 {
     (void)key;
     return model.threads[model_self()].key_value;
@@ -286,7 +304,15 @@ void *lw_key_get_(lw_key key)
 
 void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void))
 {
-    (void)before, (void)parent, (void)child;
+    model.fork_before = before;
+    model.fork_parent = parent;
+    model.fork_child = child;
+    model.fork_handlers++;
+}
+
+void lw_pin_(const void *address)
+{
+    (void)address;
 }
 
 void lw_fatal_(const char *function, const char *message)
@@ -335,23 +361,30 @@ static inline void model_attach(int thread)
     model.as = as;
 }
 
-static inline void model_begin(void)
+static inline void model_begin(bool make_domain, unsigned keys_missing)
 {
     lw_rl_begin();
     memset(model_arena, 0, model.used);
     memset((void *)&model, 0, sizeof model);
     memset((void *)&lw_own_domain, 0, sizeof lw_own_domain);
     model.now_ns = 1000;
-    (void)lw_domain_get();
-    lw_rl_quiet_ = model_quiet;
+    model.keys_missing = keys_missing;
+    lw_rl_quiet_ = NULL;
+    if (make_domain) {
+        (void)lw_domain_get();
+        lw_rl_quiet_ = model_quiet;
+    }
 }
 
 /* D has: void setup() as thread model.as, void body(unsigned), void check(). `exits`: threads run
  * their exit handlers after body. */
 template <class D, int N, bool exits> struct model_suite : rl::test_suite<D, N> {
+    static const bool makes_domain = true;
+    static const unsigned keys_missing = 0;
+
     void before()
     {
-        model_begin();
+        model_begin(D::makes_domain, D::keys_missing);
         model.as = 0;
         static_cast<D *>(this)->setup();
         model.as = -1;

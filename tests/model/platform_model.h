@@ -15,6 +15,17 @@ typedef struct lw_rawlock {
     lw_rl_cell<uint32_t> held;
 } lw_rawlock;
 
-typedef int lw_tss;
+/* Read and written without atomics; a copy is a read. */
+struct lw_tss {
+    LW_PLAIN(int) number;
+
+    constexpr lw_tss()
+    {
+    }
+    lw_tss(const lw_tss &other)
+    {
+        (void)LW_PLAIN_GET(other.number);
+    }
+};
 
 #endif /* LATCHWORK_PLATFORM_MODEL_H */

@@ -79,15 +79,19 @@ static inline bool lw_rl_mutated(const lw_rl_site &site)
            strcmp(site.op, lw_rl_mutation_.op) == 0;
 }
 
-/* A file whose atomics are read only in a suite (domain.c, once the domain is made): no scheduling
- * points there. NULL: none. */
-inline const char *lw_rl_quiet_;
+/* Files and functions whose atomics nobody writes during a suite: no scheduling points there. The
+ * list ends with NULL; no list: none. */
+inline const char *const *lw_rl_quiet_;
 
 static inline void lw_rl_schedule(const lw_rl_site &site)
 {
-    if (lw_rl_quiet_ == NULL || strcmp(site.base(), lw_rl_quiet_) != 0) {
-        rl::ctx().sched();
+    const char *const *quiet = lw_rl_quiet_;
+    for (; quiet != NULL && *quiet != NULL; quiet++) {
+        if (strcmp(site.function, *quiet) == 0 || strcmp(site.base(), *quiet) == 0) {
+            return;
+        }
     }
+    rl::ctx().sched();
 }
 
 /* The places that were executed: which mutants can a run tell anything about? */
@@ -312,6 +316,16 @@ template <class T> class lw_rl_cell
         lw_rl_log(site, "failed cas", this, lw_rl_number(old), lw_rl_number(desired),
                   rl::format(order));
         return false;
+    }
+
+    /* As a kernel reads it: the last value, which the thread cannot go back behind. Orders nothing. */
+    T look(const lw_rl_site &site) const
+    {
+        if (!lw_rl_alive(tag_, site)) {
+            make();
+        }
+        rl::ctx().threadx_->atomic_load_relaxed_rmw(data_);
+        return latest_;
     }
 
     /* The last value in modification order, without an access: for oracles and models of systems. */
