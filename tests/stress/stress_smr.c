@@ -259,9 +259,83 @@ static uint64_t newcomers(void)
     return rounds;
 }
 
+/* ---- The store of a section's epoch may not be late: readers and a writer as close together as they can be ---- */
+
+static lw_atomic_ptr close_slot;
+
+/* More than caches hold. Stores to it are slow, and stores leave a processor in their order. */
+enum { COLD_BYTES = 64 << 20, COLD_STORES = 12 };
+
+static void read_closely(stress_worker *w)
+{
+    char *cold = (char *)malloc(COLD_BYTES);
+    CHECK(cold != NULL);
+    memset(cold, 0, COLD_BYTES);
+    while (stress_running()) {
+        int i;
+        watchdog_tick(w->slot, "reads closely", NULL);
+        for (i = 0; i < 1000; i++) {
+            const object *o;
+            int look;
+            for (look = 0; look < COLD_STORES; look++) {
+                *(volatile char *)&cold[support_below(&w->random, COLD_BYTES)] = 1;
+            }
+            lw_smr_enter();
+            o = (const object *)lw_atomic_load_acquire_ptr(&close_slot);
+            for (look = 0; look < 200; look++) {
+                CHECK_EQ(lw_atomic_load_relaxed_u64(&o->magic), LIVE);
+            }
+            lw_smr_exit();
+            w->operations++;
+        }
+    }
+    free(cold);
+}
+
+/* Two objects in turn. The one that was taken out is poisoned as soon as the grace period has passed. */
+static void replace_closely(stress_worker *w)
+{
+    static object objects[2];
+    unsigned turn = 0;
+    while (stress_running()) {
+        int i;
+        watchdog_tick(w->slot, "replaces closely", NULL);
+        for (i = 0; i < 100; i++) {
+            object *fresh_one = &objects[turn++ % 2], *old;
+            uint64_t grace;
+            lw_atomic_store_relaxed_u64(&fresh_one->magic, LIVE);
+            old = (object *)lw_atomic_exchange_acq_rel_ptr(&close_slot, fresh_one);
+            grace = lw_smr_grace_start();
+            while (!lw_smr_grace_passed(grace)) {
+                lw_cpu_relax();
+            }
+            lw_atomic_store_relaxed_u64(&old->magic, DEAD);
+            w->operations++;
+        }
+    }
+}
+
+static void read_or_replace_closely(stress_worker *w)
+{
+    if (w->number % 2 == 0) {
+        read_closely(w);
+    } else {
+        replace_closely(w);
+    }
+}
+
+static uint64_t close_together(void)
+{
+    static object first;
+    lw_atomic_store_relaxed_u64(&first.magic, LIVE);
+    lw_atomic_store_release_ptr(&close_slot, &first);
+    return stress_workers("neighbour", 2, read_or_replace_closely);
+}
+
 int main(int argc, char **argv)
 {
     static const stress_case cases[] = {{"no_use_after_free", no_use_after_free},
-                                        {"newcomers", newcomers}};
+                                        {"newcomers", newcomers},
+                                        {"close_together", close_together}};
     return stress_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

@@ -1,0 +1,592 @@
+"""The planted bugs: each a small change of the sources, and the tests that have to notice it.
+
+A plant is a list of substitutions, which have to fit exactly once each; so one that has gone stale
+is a failure. `says` is a part of what a test says when it fails: a test that fails for another
+reason has not caught the bug.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STOOD_STILL = "has stood still"
+DATA_RACE = "data race"
+RACE_OR_WRONG = "data race|FAILED"
+
+
+@dataclass(frozen=True)
+class Edit:
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Catch:
+    """A case of a test program, in a build of its own kind."""
+
+    program: str
+    case: str
+    says: str = "FAILED"
+    build: str = "plain"
+    seconds: float = 10.0  # LW_SECONDS: it ends as soon as it has found something
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        kind = "" if self.build == "plain" else f" ({self.build})"
+        extra = "".join(f" {key}={value}" for key, value in self.environment)
+        return f"{self.program} {self.case}{kind}{extra}"
+
+
+@dataclass(frozen=True)
+class Plant:
+    name: str
+    bug: str
+    edits: tuple[Edit, ...]
+    catches: tuple[Catch, ...]
+
+
+PARK = "src/base/park.c"
+THREAD = "src/base/thread.c"
+DOMAIN = "src/base/domain.c"
+MUTEX = "src/locks/mutex.c"
+MUTEX_H = "include/latchwork/mutex.h"
+REF = "src/lifetime/ref.c"
+REF_H = "include/latchwork/ref.h"
+SMR = "src/lifetime/smr.c"
+SMR_H = "include/latchwork/smr.h"
+MAP = "src/containers/map.c"
+
+PLANTS = (
+    # ---- park ----
+    Plant(
+        "park-without-recheck",
+        "a waiter queues itself without looking again under the queue's lock",
+        (Edit(PARK, "if (!validate(arg)) {", "if (!validate(arg) && timeout_ns == 0) {"),),
+        (
+            Catch("stress_park", "ring", STOOD_STILL),
+            Catch("linearizability", "mutex_histories", STOOD_STILL),
+        ),
+    ),
+    Plant(
+        "waiter-left-linked",
+        "a waiter that timed out stays in the queue (F15)",
+        (Edit(PARK, "(void)lw_park_take(q, address, &w, &more);", "more = false;"),),
+        (Catch("test_park", "timeout_leaves_the_queue", "FAILED|AddressSanitizer", "asan"),),
+    ),
+    Plant(
+        "attach-before-leaving-the-queue",
+        "the host attaches again while the waiter is in the queue still (F15)",
+        (
+            Edit(
+                PARK,
+                "    if (status != LW_OK) {\n        lw_rawlock_lock_(&q->lock);",
+                "    if (host != NULL) {\n        lw_block_end(host);\n"
+                "        host = NULL;\n    }\n"
+                "    if (status != LW_OK) {\n        lw_rawlock_lock_(&q->lock);",
+            ),
+        ),
+        (
+            Catch("test_park", "after_hook_finds_the_queue_left_when_timed_out"),
+            Catch("test_park", "after_hook_may_end_a_timed_out_thread", "FAILED|Sanitizer", "asan"),
+        ),
+    ),
+    Plant(
+        "wake-lost-to-timeout",
+        "a waiter that times out while a wake is on the way says that it timed out",
+        (
+            Edit(
+                PARK,
+                "status = lw_parker_wait_(&w.parker, -1, false);",
+                "(void)lw_parker_wait_(&w.parker, -1, false);",
+            ),
+        ),
+        (Catch("stress_park", "wakes_are_answered"),),
+    ),
+    Plant(
+        "wrong-waiter",
+        "a wake takes the first waiter of the queue, whatever address it waits on",
+        (
+            Edit(
+                PARK,
+                "if (LW_PLAIN_GET(w->address) == address) {",
+                "if (LW_PLAIN_GET(w->address) == address || only == NULL) {",
+            ),
+        ),
+        (Catch("test_park", "addresses_that_share_a_queue_stay_apart"),),
+    ),
+    Plant(
+        "waiters-forked",
+        "a forked child keeps the parent's waiters in its queues",
+        (Edit(PARK, "            LW_PLAIN_SET(q->first, NULL);\n", ""),),
+        (Catch("test_park", "waiters_stay_with_the_parent"),),
+    ),
+    # ---- mutex ----
+    Plant(
+        "unlock-without-release",
+        "the fast unlock has no release order",
+        (
+            Edit(
+                MUTEX_H,
+                "lw_atomic_cas_release_u32(&m->word, &word, 0)",
+                "lw_atomic_cas_relaxed_u32(&m->word, &word, 0)",
+            ),
+        ),
+        (Catch("stress_mutex", "exclusion", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "slow-unlock-without-release",
+        "the unlock that wakes somebody has no release order",
+        (
+            Edit(
+                MUTEX,
+                "lw_atomic_store_release_u32(&m->word, result.more",
+                "lw_atomic_store_relaxed_u32(&m->word, result.more",
+            ),
+        ),
+        (Catch("stress_mutex", "exclusion", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "lock-without-acquire",
+        "the fast lock has no acquire order",
+        (
+            Edit(
+                MUTEX_H,
+                "lw_atomic_cas_acquire_u32(&m->word, &word, word | LW_MUTEX_LOCKED_)",
+                "lw_atomic_cas_relaxed_u32(&m->word, &word, word | LW_MUTEX_LOCKED_)",
+            ),
+        ),
+        (Catch("stress_mutex", "exclusion", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "parked-bit-dropped",
+        "unlock clears the bit of waiters while some wait still",
+        (Edit(MUTEX, "result.more ? LW_MUTEX_PARKED_ : 0", "0"),),
+        (Catch("stress_mutex", "exclusion", STOOD_STILL),),
+    ),
+    Plant(
+        "unlock-by-store",
+        "unlock stores a zero and does not see that somebody waits",
+        (
+            Edit(
+                MUTEX_H,
+                "if (LW_UNLIKELY(!lw_atomic_cas_release_u32(&m->word, &word, 0))) {",
+                "lw_atomic_store_release_u32(&m->word, 0);\n    if (word == 0) {",
+            ),
+        ),
+        (Catch("stress_mutex", "exclusion", STOOD_STILL),),
+    ),
+    Plant(
+        "lock-by-store",
+        "a lock looks and then stores, in two steps",
+        (
+            Edit(
+                MUTEX_H,
+                "if (LW_LIKELY(lw_atomic_cas_acquire_u32("
+                "&m->word, &word, word | LW_MUTEX_LOCKED_))) {",
+                "word = lw_atomic_load_acquire_u32(&m->word);\n"
+                "        if ((word & LW_MUTEX_LOCKED_) == 0) {\n"
+                "            lw_atomic_store_relaxed_u32(&m->word, word | LW_MUTEX_LOCKED_);",
+            ),
+        ),
+        (Catch("stress_mutex", "exclusion", "FAILED|latchwork: lw_mutex_unlock", "noise"),),
+    ),
+    Plant(
+        "unlock-touches-later",
+        "unlock looks at the mutex after the release, when the next owner may have freed it",
+        (
+            Edit(
+                MUTEX_H,
+                "        lw_mutex_unlock_slow_(m);\n    }\n",
+                "        lw_mutex_unlock_slow_(m);\n    }\n"
+                "    word = lw_atomic_load_relaxed_u32(&m->word);\n",
+            ),
+        ),
+        (Catch("stress_mutex", "freed_by_next_owner", "heap-use-after-free", "asan"),),
+    ),
+    # ---- thread ----
+    Plant(
+        "record-not-reused",
+        "the record of a thread that exited is never used again (F7)",
+        (
+            Edit(
+                THREAD,
+                "    d->free_records = r;\n    lw_rawlock_unlock_(&d->lock);\n",
+                "    lw_rawlock_unlock_(&d->lock);\n",
+            ),
+        ),
+        (Catch("test_thread", "records_of_threads_that_exited_are_reused"),),
+    ),
+    Plant(
+        "section-of-dead-thread-forked",
+        "a forked child believes that sections of the parent's other threads are open",
+        (
+            Edit(
+                THREAD,
+                "        lw_atomic_store_relaxed_u64(&r->head.smr_epoch, 0);\n"
+                "        r->head.smr_depth = 0;\n        LW_PLAIN_SET",
+                "        LW_PLAIN_SET",
+            ),
+        ),
+        (Catch("test_smr", "sections_of_the_parents_threads_delay_no_child", "it hung"),),
+    ),
+    Plant(
+        "lock-held-at-fork",
+        "a fork does not take the lock of the thread list: the child may find it held",
+        (
+            Edit(THREAD, "    lw_rawlock_init_(&d->lock);\n", ""),
+            Edit(
+                THREAD,
+                "static void lw_fork_before(void)\n{",
+                "static void lw_fork_before(void);\nstatic void lw_fork_before(void)\n{",
+            ),
+        ),
+        (Catch("test_thread", "forked_child_has_one_thread", "it hung"),),
+    ),
+    # ---- ref ----
+    Plant(
+        "merge-lost",
+        "a reference that is handed over to an owner that has exited is not merged",
+        (Edit(REF, "        dead = lw_ref_merge(ref);\n", ""),),
+        (
+            Catch("test_ref", "object_outlives_its_owner"),
+            Catch("stress_ref", "wandering"),
+        ),
+    ),
+    Plant(
+        "queue-lost-at-exit",
+        "an owner exits without merging what was handed over to it",
+        (Edit(REF, "    (void)lw_ref_drain_record(r);\n", "    (void)r;\n"),),
+        (Catch("test_ref", "queue_is_merged_when_the_owner_exits", "FAILED|Timeout"),),
+    ),
+    Plant(
+        "relaxed-final-decrement",
+        "the drop that ends a merged count orders nothing",
+        (
+            Edit(
+                REF,
+                "lw_atomic_sub_acq_rel_u32(&ref->shared",
+                "lw_atomic_sub_relaxed_u32(&ref->shared",
+            ),
+        ),
+        (Catch("stress_ref", "dropped_together", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "dead-object-revived",
+        "lw_ref_try_inc takes a reference to an object that is dead",
+        (
+            Edit(
+                REF,
+                "        if (shared == LW_REF_MERGED_) {",
+                "        if (shared == 0xfffffffe) {",
+            ),
+        ),
+        (
+            Catch("test_ref", "owner_counts"),
+            Catch("stress_ref", "wandering"),
+        ),
+    ),
+    Plant(
+        "owner-goes-on-counting",
+        "an object that is queued keeps its owner, who counts it without atomics still",
+        (
+            Edit(
+                REF,
+                "wanted = shared == LW_REF_BIASED_ ? (uint32_t)LW_REF_QUEUED_ "
+                ": shared - LW_REF_ONE_;",
+                "wanted = shared - LW_REF_ONE_;",
+            ),
+        ),
+        (Catch("test_ref", "handed_over_reference_is_merged_by_drain"),),
+    ),
+    # ---- smr ----
+    Plant(
+        "retire-without-grace",
+        "retired objects are freed without a grace period",
+        (Edit(SMR, "if (self->closed[i].stamp <= oldest) {", "if (oldest != 0) {"),),
+        (
+            Catch("test_smr", "section_of_another_thread_delays_the_free"),
+            Catch("stress_smr", "no_use_after_free"),
+        ),
+    ),
+    Plant(
+        "orphans-without-grace",
+        "what an exited thread retired is freed without a grace period",
+        (Edit(SMR, "d->smr_waiting.stamp <= lw_smr_oldest(d)", "lw_smr_oldest(d) != 0"),),
+        (
+            Catch("test_smr", "what_an_exited_thread_retired_is_freed_by_others"),
+            Catch("stress_smr", "no_use_after_free"),
+        ),
+    ),
+    Plant(
+        "no-membarrier",
+        "a grace period begins without the dear half of the asymmetric fence",
+        (Edit(SMR, "        lw_membarrier_();\n", ""),),
+        (Catch("stress_smr", "close_together"),),
+    ),
+    Plant(
+        "no-fence-without-membarrier",
+        "where there is no membarrier, sections begin without a fence",
+        (Edit(SMR_H, "if (LW_UNLIKELY(self->smr_strong)) {", "if (0) {"),),
+        (Catch("stress_smr", "close_together", environment=(("LW_NO_MEMBARRIER", "1"),)),),
+    ),
+    Plant(
+        "section-end-without-release",
+        "the end of a section orders nothing",
+        (
+            Edit(
+                SMR_H,
+                "lw_atomic_store_release_u64(&self->smr_epoch, 0);",
+                "lw_atomic_store_relaxed_u64(&self->smr_epoch, 0);",
+            ),
+        ),
+        (Catch("stress_smr", "no_use_after_free", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "inner-section-ends-all",
+        "the end of an inner section ends the outer one",
+        (Edit(SMR_H, "if (--self->smr_depth == 0) {", "if (--self->smr_depth < 2) {"),),
+        (
+            Catch("test_smr", "only_the_outermost_exit_ends_a_section"),
+            Catch("stress_smr", "no_use_after_free"),
+        ),
+    ),
+    Plant(
+        "garbage-lost-at-exit",
+        "what a thread has retired is forgotten when it exits (F12)",
+        (Edit(SMR, "    lw_batch_join(&d->smr_orphans, &r->open);\n    for", "    for"),),
+        (Catch("test_smr", "what_an_exited_thread_retired_is_freed_by_others"),),
+    ),
+    Plant(
+        "bytes-not-counted",
+        "retired memory has no budget in bytes (F12)",
+        (Edit(SMR, "r->open.bytes >= LW_SMR_BATCH_BYTES ||", "false ||"),),
+        (Catch("test_smr", "bytes_pending_are_bounded"),),
+    ),
+    Plant(
+        "never-alone-noticed",
+        "a thread believes to be alone while others have sections open",
+        (
+            Edit(
+                SMR,
+                "lw_atomic_load_acquire_u64(&d->live) == 1",
+                "lw_atomic_load_acquire_u64(&d->live) != 0",
+            ),
+        ),
+        (
+            Catch("test_smr", "section_of_another_thread_delays_the_free"),
+            Catch("stress_smr", "newcomers"),
+        ),
+    ),
+    # ---- map ----
+    Plant(
+        "moved-mark-ignored",
+        "a reader takes a bucket whose entries have moved for an empty one",
+        (
+            Edit(
+                MAP,
+                "if (LW_LIKELY(*head != LW_MOVED)) {",
+                "if (*head == LW_MOVED) {\n            *head = NULL;\n        }\n"
+                "        if (LW_LIKELY(*head != LW_MOVED)) {",
+            ),
+        ),
+        (
+            Catch("linearizability", "map_histories_while_resized"),
+            Catch("stress_map", "iteration"),
+        ),
+    ),
+    Plant(
+        "value-after-the-section",
+        "a lookup takes its reference to the value after its section has ended (F1)",
+        (
+            Edit(
+                MAP,
+                "        if (map->config.ref != NULL) {\n"
+                "            map->config.ref(map->config.context, *value);\n"
+                "        }\n    }\n    lw_smr_exit();\n",
+                "        lw_smr_exit();\n        if (map->config.ref != NULL) {\n"
+                "            map->config.ref(map->config.context, *value);\n"
+                "        }\n        lw_smr_enter();\n    }\n    lw_smr_exit();\n",
+            ),
+        ),
+        (Catch("stress_map", "owned_values", "heap-use-after-free|FAILED", "asan"),),
+    ),
+    Plant(
+        "value-released-early",
+        "a removed value is released at once, while readers may hold it",
+        (Edit(MAP, "if (!map->config.exclusive || !free_fn(node)) {", "if (!free_fn(node)) {"),),
+        (
+            Catch("test_map", "values_are_released_after_readers_have_gone"),
+            Catch("stress_map", "owned_values", "heap-use-after-free|FAILED", "asan"),
+        ),
+    ),
+    Plant(
+        "writes-without-the-stripe",
+        "two writers of one stripe are not kept apart",
+        (
+            Edit(
+                MAP,
+                "        lw_mutex_lock(&stripe->mutex);\n        lw_smr_enter(); /* for the older",
+                "        (void)lw_mutex_trylock(&stripe->mutex);\n"
+                "        lw_smr_enter(); /* for the older",
+            ),
+            Edit(
+                MUTEX,
+                '        lw_fatal_("lw_mutex_unlock", "the mutex is not locked");\n',
+                "        return;\n",
+            ),
+        ),
+        (Catch("stress_map", "sums", "FAILED|stood still"),),
+    ),
+    Plant(
+        "compute-overwrites",
+        "lw_map_compute stores without looking whether the value changed",
+        (
+            Edit(
+                MAP,
+                "present ? lw_map_compare_replace_key(map, key, old, value)",
+                "present ? lw_map_replace_key(map, key, value, NULL)",
+            ),
+        ),
+        (
+            Catch("test_map", "compute_asks_again_when_the_key_changed"),
+            Catch("linearizability", "map_histories_of_colliding_keys"),
+        ),
+    ),
+    Plant(
+        "insert-without-second-look",
+        "put_if_absent inserts what another thread has inserted since its first look",
+        (
+            Edit(
+                MAP,
+                "        if (status == LW_NOT_FOUND && inserts) {",
+                "        if ((status == LW_NOT_FOUND || op == LW_MAP_PUT_IF_ABSENT) && inserts) {",
+            ),
+        ),
+        (Catch("linearizability", "map_histories_of_colliding_keys"),),
+    ),
+    Plant(
+        "insert-without-release",
+        "a new entry is published without release order",
+        (
+            Edit(
+                MAP,
+                "lw_atomic_store_release_ptr(bucket, fresh);",
+                "lw_atomic_store_relaxed_ptr(bucket, fresh);",
+            ),
+        ),
+        (Catch("stress_map", "identity_u64", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "scan-skips-in-a-shrink",
+        "an iteration steps by the size of the next table and skips entries while it shrinks",
+        (
+            Edit(
+                MAP,
+                "rest = ~lw_reverse_bits(t->mask);",
+                "if (lw_atomic_load_relaxed_ptr(&t->next) != NULL) {\n"
+                "            t = (lw_table *)lw_atomic_load_relaxed_ptr(&t->next);\n        }\n"
+                "        rest = ~lw_reverse_bits(t->mask);",
+            ),
+        ),
+        (
+            Catch("test_map", "scan_while_the_table_shrinks"),
+            Catch("stress_map", "iteration"),
+        ),
+    ),
+    Plant(
+        "scan-repeats-after-a-shrink",
+        "an iteration visits all of a bucket that has swallowed visited ones",
+        (Edit(MAP, "if (lw_reverse_bits(e->hash) >= from) {", "if (e != NULL) {"),),
+        (
+            Catch("test_map", "scan_while_the_table_shrinks"),
+            Catch("stress_map", "iteration"),
+        ),
+    ),
+    Plant(
+        "links-reused-early",
+        "a resize uses links again that readers of the one before may stand on",
+        (Edit(MAP, "(grace == 0 || lw_smr_grace_passed(grace))", "true"),),
+        (Catch("linearizability", "map_histories_of_colliding_keys_while_resized"),),
+    ),
+    Plant(
+        "never-shrinks",
+        "the table does not shrink (F5)",
+        (Edit(MAP, "buckets > map->min_buckets && count", "false && count"),),
+        (Catch("test_map", "grows_and_shrinks"),),
+    ),
+    Plant(
+        "entries-leak",
+        "a removed entry is not freed (F5)",
+        (
+            Edit(
+                MAP,
+                "    if (removed != NULL) {\n        lw_map_dispose_entry(map, removed);\n    }\n",
+                "",
+            ),
+        ),
+        (
+            Catch("test_map", "every_nth_allocation_fails_u64"),
+            Catch("fuzz_map", "", "FAILED|LeakSanitizer", "fuzz"),
+        ),
+    ),
+    Plant(
+        "count-kept-on-remove",
+        "lw_map_size forgets that a compare-and-remove removes",
+        (
+            Edit(
+                MAP,
+                "                count = lw_atomic_load_relaxed_u64(&stripe->count) - 1;",
+                "                count = lw_atomic_load_relaxed_u64(&stripe->count) -\n"
+                "                        (op != LW_MAP_COMPARE_REMOVE);",
+            ),
+        ),
+        (Catch("fuzz_map", "", "FAILED", "fuzz"),),
+    ),
+    Plant(
+        "clear-forgets-the-next-table",
+        "lw_map_clear in the middle of a resize leaves what has moved already",
+        (
+            Edit(
+                MAP,
+                "        for (t = (lw_table *)lw_atomic_load_acquire_ptr(&map->table); t != NULL;\n"
+                "             t = (lw_table *)lw_atomic_load_acquire_ptr(&t->next)) {\n"
+                "            size_t b;",
+                "        for (t = (lw_table *)lw_atomic_load_acquire_ptr(&map->table); t != NULL;\n"
+                "             t = NULL) {\n            size_t b;",
+            ),
+        ),
+        (Catch("test_map", "clear_in_the_middle_of_a_resize"),),
+    ),
+    Plant(
+        "table-assumed",
+        "a resize does not expect that there is no memory for the new table",
+        (Edit(MAP, "            if (to != NULL) { /* without", "            { /* without"),),
+        (
+            Catch(
+                "test_map",
+                "a_table_that_cannot_grow_still_works",
+                "FAILED|SEGV|Segmentation|signal 11",
+            ),
+        ),
+    ),
+    # ---- domain ----
+    Plant(
+        "domain-of-its-own",
+        "a copy of the library does not find the domain of the others",
+        (
+            Edit(
+                DOMAIN,
+                "if (found != NULL && lw_domain_fits_((lw_domain *)found)) {",
+                "if (false) {",
+            ),
+            Edit(
+                DOMAIN,
+                "        lw_domain_fits_((lw_domain *)none)) {\n        found = none;",
+                "        false) {\n        found = none;",
+            ),
+        ),
+        (Catch("test_copies", "one_domain"),),
+    ),
+)

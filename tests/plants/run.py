@@ -1,0 +1,315 @@
+#!/usr/bin/env python3
+"""Show that the tests notice the bugs that they are there for.
+
+Each plant (plants.py) is put into a copy of the sources, and the tests that it names are built and
+run there; each of them has to fail, and to say why. Before, every one of these tests has to pass
+on a copy without a plant. The page docs/verification.md lists all plants; --markdown writes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from plants import PLANTS, Catch, Plant
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "verification.md"
+BEGIN, END = "<!-- plants: begin -->", "<!-- plants: end -->"
+HUNG_S = 90.0  # longer than any test takes; its own watchdog is quicker
+SUITES = ("unit", "stress", "linearizability", "fuzz", "vendor")
+GCC = ["gcc", "-O1", "-g"]
+CLANG = ["clang", "-O1", "-g"]
+BUILDS = {
+    "plain": [*GCC],
+    "noise": [*GCC, "-DLW_ATOMIC_NOISE"],
+    "asan": [*GCC, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "tsan": [*CLANG, "-fsanitize=thread", "-DLW_ATOMIC_TSAN"],
+    "fuzz": [*CLANG, "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"],
+}
+
+
+class PlantError(Exception):
+    """The plant itself is wrong: it does not fit, or does not compile."""
+
+
+@dataclass
+class Result:
+    plant: str
+    catch: Catch | None
+    caught: bool
+    seconds: float
+    note: str  # what the test said, or why this is a failure
+
+
+class Copy:
+    """A copy of the sources, changed or not, and the test programs built from it."""
+
+    def __init__(self, folder: Path, plant: Plant | None) -> None:
+        self.folder = folder
+        for part in ("include", "src", "tests"):
+            shutil.copytree(ROOT / part, folder / part)
+        for edit in plant.edits if plant is not None else ():
+            file = folder / edit.file
+            text = file.read_text()
+            if text.count(edit.old) != 1:
+                raise PlantError(
+                    f"does not apply: {edit.file} has {text.count(edit.old)} times: "
+                    f"{edit.old.strip().splitlines()[0]}"
+                )
+            file.write_text(text.replace(edit.old, edit.new))
+
+    def _compile(self, command: list[str | Path]) -> None:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            said = [line for line in done.stderr.splitlines() if "error" in line]
+            raise PlantError(f"does not compile: {(said or [done.stderr])[0]}")
+
+    def build(self, catch: Catch) -> Path:
+        tests = self.folder / "tests"
+        program = self.folder / f"{catch.program}-{catch.build}"
+        if program.exists():
+            return program
+        source = next(
+            (file for suite in SUITES if (file := tests / suite / f"{catch.program}.c").exists()),
+            None,
+        )
+        if source is None:
+            raise PlantError(f"names no test program: {catch.program}")
+        options = [*BUILDS[catch.build], "-std=gnu11", "-pthread", f"-I{self.folder / 'include'}"]
+        support = ["heap.c", "support.c", "watchdog.c", "linearizability.c"]
+        if source.parent.name in ("stress", "linearizability"):
+            support.append("stress.c")
+        libraries = ["-ldl"]
+        if source.parent.name in ("unit", "vendor"):
+            support.append("unit.c")
+            libraries.append("-lcmocka")
+        if source.parent.name == "vendor":
+            options += self._build_copies(options)
+        command: list[str | Path] = [*options, f"-I{tests / 'support'}", source]
+        command += [tests / "support" / name for name in support]
+        self._compile([*command, self.folder / "src" / "all.c", *libraries, "-o", program])
+        return program
+
+    def _build_copies(self, options: list[str]) -> list[str]:
+        """The libraries that test_copies loads, and the macros that tell it where they are."""
+        kinds = {"a": [], "b": [], "version": ["-DLW_ABI_VERSION=999"]}
+        kinds["platform"] = ["-DLW_PLATFORM_POSIX"]
+        macros = []
+        for kind, extra in kinds.items():
+            library = self.folder / f"{kind}.so"
+            shared = [*options, *extra, "-shared", "-fPIC", "-fvisibility=hidden"]
+            self._compile([*shared, self.folder / "tests" / "vendor" / "copy.c", "-o", library])
+            macros.append(f'-DVENDOR_COPY_{kind.upper()}="{library}"')
+        return macros
+
+    def run(self, catch: Catch) -> tuple[int, str]:
+        """The exit status and what was said; a test that hangs is ended, and said to hang."""
+        environment = {
+            **os.environ,
+            "LW_SECONDS": str(catch.seconds),
+            "LW_WATCHDOG": "4",
+            "ASAN_OPTIONS": "detect_leaks=1",
+            "TSAN_OPTIONS": "halt_on_error=1",
+            **dict(catch.environment),
+        }
+        command: list[str | Path] = [self.build(catch)]
+        if catch.build == "fuzz":
+            command += [f"-max_total_time={catch.seconds:.0f}", "-max_len=300"]
+        else:
+            command.append(catch.case)
+        with tempfile.TemporaryFile("w+") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                status = process.wait(HUNG_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                status = process.wait()
+                output.write("\nTimeout: it hung and was ended\n")
+            output.seek(0)
+            said = output.read()
+        if status < 0:
+            said += f"\nended by signal {-status}\n"
+        return status, said
+
+
+def evidence(said: str, pattern: str) -> str | None:
+    """The line that shows what was caught."""
+    for line in said.splitlines():
+        if re.search(pattern, line):
+            line = re.sub(r"^.*/tests/", "tests/", line.strip(" =\t"))
+            return re.sub(r"^==\d+==\s*", "", line)[:160]
+    return None
+
+
+def first_failure(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    wrong = [line for line in lines if re.search("FAILED|ERROR|WARNING|ended by", line)]
+    return (wrong or lines or ["it said nothing"])[0][:160]
+
+
+def try_plant(plant: Plant, folder: Path) -> list[Result]:
+    begin = time.monotonic()
+    results: list[Result] = []
+    try:
+        copy = Copy(folder, plant)
+        for catch in plant.catches:
+            copy.build(catch)
+            begin = time.monotonic()
+            status, said = copy.run(catch)
+            seconds = time.monotonic() - begin
+            shown = evidence(said, catch.says)
+            if status == 0:
+                note = "it passed: the bug was not noticed"
+            elif shown is None:
+                note = f"it failed for another reason: {first_failure(said)}"
+            else:
+                note = shown
+            caught = status != 0 and shown is not None
+            results.append(Result(plant.name, catch, caught, seconds, note))
+    except PlantError as error:
+        results.append(Result(plant.name, None, False, time.monotonic() - begin, str(error)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return results
+
+
+def try_healthy(catches: Iterable[Catch], folder: Path, slots: int) -> list[Result]:
+    """Each test has to pass where nothing is planted, or its failure says nothing."""
+    copy = Copy(folder, None)
+    lock = threading.Lock()
+
+    def one(catch: Catch) -> Result:
+        begin = time.monotonic()
+        try:
+            with lock:
+                copy.build(catch)
+            begin = time.monotonic()
+            status, said = copy.run(catch)
+        except PlantError as error:
+            return Result("(none)", catch, False, time.monotonic() - begin, str(error))
+        note = "passes" if status == 0 else f"fails without a plant: {first_failure(said)}"
+        return Result("(none)", catch, status == 0, time.monotonic() - begin, note)
+
+    # As long as the plants need, and no longer.
+    shortened = {
+        Catch(one.program, one.case, "", one.build, 2.0, one.environment) for one in catches
+    }
+    with concurrent.futures.ThreadPoolExecutor(slots) as pool:
+        return list(pool.map(one, sorted(shortened, key=lambda catch: catch.name)))
+
+
+def page_names() -> list[str]:
+    text = PAGE.read_text() if PAGE.exists() else ""
+    listed = text.partition(BEGIN)[2].partition(END)[0]
+    return re.findall(r"^\| `([a-z0-9-]+)` \|", listed, re.MULTILINE)
+
+
+def write_page(results: list[Result]) -> None:
+    lines = [BEGIN, "", "| plant | bug | caught by | seconds |", "|---|---|---|---|"]
+    for plant in PLANTS:
+        mine = [one for one in results if one.plant == plant.name and one.catch is not None]
+        by = "<br>".join(f"`{one.catch.name}`" for one in mine if one.catch is not None)
+        seconds = "<br>".join(f"{one.seconds:.1f}" for one in mine)
+        lines.append(f"| `{plant.name}` | {plant.bug} | {by} | {seconds} |")
+    lines += ["", END]
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(before + "\n".join(lines) + after)
+
+
+def write_junit(file: Path, results: list[Result]) -> None:
+    suite = ElementTree.Element("testsuite", name="plants")
+    for one in results:
+        name = one.catch.name if one.catch is not None else "applies"
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=one.plant, name=name, time=f"{one.seconds:.2f}"
+        )
+        if not one.caught:
+            ElementTree.SubElement(case, "failure", message=one.note)
+    suite.set("tests", str(len(results)))
+    suite.set("failures", str(sum(not one.caught for one in results)))
+    ElementTree.ElementTree(suite).write(file, encoding="unicode", xml_declaration=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="plants to try; all of them unless given")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="also write a JUnit report")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at once (2)")
+    parser.add_argument(
+        "--markdown", action="store_true", help="write the table of docs/verification.md"
+    )
+    arguments = parser.parse_args()
+    known = {plant.name for plant in PLANTS}
+    for name in arguments.names:
+        if name not in known:
+            parser.error(f"no plant is named {name}")
+    chosen = [plant for plant in PLANTS if not arguments.names or plant.name in arguments.names]
+    console = Console(stderr=True)
+    results: list[Result] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="latchwork-plants-") as scratch,
+        concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool,
+        Progress(console=console, disable=not console.is_terminal) as progress,
+    ):
+        task = progress.add_task("plants", total=len(chosen) + 1)
+        catches = {catch for plant in chosen for catch in plant.catches}
+        healthy = try_healthy(catches, Path(scratch) / "healthy", arguments.jobs)
+        progress.advance(task)
+        futures = {
+            plant.name: pool.submit(try_plant, plant, Path(scratch) / plant.name)
+            for plant in chosen
+        }
+        for future in futures.values():
+            future.add_done_callback(lambda _: progress.advance(task))
+        for future in futures.values():
+            results += future.result()
+    table = Table("plant", "test", "", "seconds", "what it said")
+    for one in [*(one for one in healthy if not one.caught), *results]:
+        verdict = "[green]caught[/]" if one.caught else "[red]FAILED[/]"
+        name = one.catch.name if one.catch is not None else ""
+        table.add_row(one.plant, name, verdict, f"{one.seconds:.1f}", one.note)
+    Console().print(table)
+    results = healthy + results
+    if not arguments.names:
+        if arguments.markdown:
+            write_page(results)
+        listed = page_names() == [plant.name for plant in PLANTS]
+        note = "docs/verification.md does not list the plants: run with --markdown"
+        results.append(Result("docs", None, listed, 0.0, "lists every plant" if listed else note))
+        if not listed:
+            print(f"FAILED: {note}")
+    if arguments.junit is not None:
+        write_junit(arguments.junit, results)
+    failed = sum(not one.caught for one in results)
+    print(f"{len(results) - failed} passed, {failed} failed")
+    return 1 if failed or not results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
