@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# find_package(latchwork) for an extension module, from the Python package (latchwork.get_cmake_dir()). The package
-# carries sources and no compiled library, so each target that links one of these compiles its own copy:
+# find_package(latchwork) for an extension module, from the Python package
+# (latchwork.get_cmake_dir()). The package carries sources and no compiled library, so each target
+# that links one of these compiles its own copy:
 #   latchwork::python   for an extension module: with <latchwork/cpython.h>
 #   latchwork::core     without Python
 

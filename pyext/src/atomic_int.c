@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* AtomicInt: 64 bits with a sign. A result that does not fit is an OverflowError, and nothing was changed.
+/* AtomicInt: 64 bits with a sign. A result that does not fit is an OverflowError, and nothing was
+ * changed.
  *
- * There is no arithmetic by operators, and no +=: `a += 1` is a read, a sum and a write, and would look atomic. There
- * is no comparison by value and no hash of the value either, since the value may change under a dictionary or
- * between a comparison and what follows from it: two AtomicInts are equal if they are one. int(a) and a.load()
- * give a number to calculate and compare with. */
+ * There is no arithmetic by operators, and no +=: `a += 1` is a read, a sum and a write, and
+ * would look atomic. There is no comparison by value and no hash of the value either, since the
+ * value may change under a dictionary or between a comparison and what follows from it: two
+ * AtomicInts are equal if they are one. int(a) and a.load() give a number to calculate and
+ * compare with. */
 #include "core.h"
 
 typedef struct atomic_int_object {
-    PyObject_HEAD
+    PyObject ob_base;
     lw_atomic_u64 value; /* the bits of an int64_t */
 } atomic_int_object;
 
@@ -50,7 +52,8 @@ static int parse(PyObject *object, uint64_t *out)
     return 0;
 }
 
-/* Every operation acquires and releases: a value that was read here says what was done before it was written. */
+/* Every operation acquires and releases: a value that was read here says what was done before it
+ * was written. */
 static PyObject *atomic_int_load(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     /* (1) acquire: pairs with the release half of (2) to (5). */
@@ -205,16 +208,19 @@ static void atomic_int_dealloc(PyObject *self)
     core_free_object(self);
 }
 
-PyDoc_STRVAR(atomic_int_doc,
-"AtomicInt(value=0, /)\n--\n\n"
-"A 64-bit integer that threads change without a lock. Methods that read and write return\n"
-"the value from before. An argument or a result that does not fit is an OverflowError, and\n"
-"then nothing was changed. Compared and hashed by identity; int(a) is the value.");
+PyDoc_STRVAR(
+    atomic_int_doc,
+    "AtomicInt(value=0, /)\n--\n\n"
+    "A 64-bit integer that threads change without a lock. Methods that read and write return\n"
+    "the value from before. An argument or a result that does not fit is an OverflowError, and\n"
+    "then nothing was changed. Compared and hashed by identity; int(a) is the value.");
 PyDoc_STRVAR(load_doc, "load($self, /)\n--\n\nThe value.");
 PyDoc_STRVAR(store_doc, "store($self, value, /)\n--\n\nSet the value.");
-PyDoc_STRVAR(exchange_doc, "exchange($self, value, /)\n--\n\nSet the value; return the one before.");
-PyDoc_STRVAR(compare_exchange_doc, "compare_exchange($self, expected, desired, /)\n--\n\n"
-"If the value is expected, set desired and return True; else return False.");
+PyDoc_STRVAR(exchange_doc,
+             "exchange($self, value, /)\n--\n\nSet the value; return the one before.");
+PyDoc_STRVAR(compare_exchange_doc,
+             "compare_exchange($self, expected, desired, /)\n--\n\n"
+             "If the value is expected, set desired and return True; else return False.");
 PyDoc_STRVAR(add_doc, "add($self, n, /)\n--\n\nAdd n; return the value from before.");
 PyDoc_STRVAR(sub_doc, "sub($self, n, /)\n--\n\nSubtract n; return the value from before.");
 PyDoc_STRVAR(and_doc, "and_($self, n, /)\n--\n\nKeep the bits of n; return the value from before.");

@@ -22,8 +22,8 @@ typedef struct core_state {
 
 extern PyModuleDef core_module;
 
-/* The state of the module that defined the type of `self`, or a base of it. For methods and slots of our types,
- * where it cannot fail. */
+/* The state of the module that defined the type of `self`, or a base of it. For methods and
+ * slots of our types, where it cannot fail. */
 static inline core_state *core_state_of(PyObject *self)
 {
     return (core_state *)PyModule_GetState(PyType_GetModuleByDef(Py_TYPE(self), &core_module));
@@ -54,17 +54,19 @@ static inline void core_free_object(PyObject *self)
 /* ---- ConcurrentDict, for its views ---- */
 
 typedef struct dict_object {
-    PyObject_HEAD
+    PyObject ob_base;
     lw_map_t *map;
     lw_atomic_u64 popitem_position; /* where popitem found its last entry: a hint */
     PyObject *weakrefs;
 } dict_object;
 
-/* 1 and a new reference in *value (may be NULL), 0 if the key is not there, -1 with an exception. Foreign code may run. */
+/* 1 and a new reference in *value (may be NULL), 0 if the key is not there, -1 with an
+ * exception. Foreign code may run. */
 int dict_lookup(dict_object *self, PyObject *key, PyObject **value);
 
-/* A walk over a dictionary: yields each entry that is there throughout exactly once. Zero-initialise, set `dict`
- * (borrowed), call walker_clear at the end. Not for use by two threads at a time. */
+/* A walk over a dictionary: yields each entry that is there throughout exactly once.
+ * Zero-initialise, set `dict` (borrowed), call walker_clear at the end. Not for use by two
+ * threads at a time. */
 enum { WALKER_INLINE = 8 };
 
 typedef struct walker_slot {
@@ -75,11 +77,11 @@ typedef struct walker_slot {
 typedef struct walker {
     dict_object *dict;
     lw_map_cursor cursor;
-    bool ended;           /* the cursor is at its end */
-    size_t position;      /* next slot to yield */
-    size_t filled;        /* slots that hold references, from 0 on; those before `position` are given away */
-    size_t capacity;      /* 0: `inline_slots` */
-    walker_slot *slots;   /* PyMem_Raw memory, for more than fit inside */
+    bool ended;         /* the cursor is at its end */
+    size_t position;    /* next slot to yield */
+    size_t filled;      /* slots that were filled; those before `position` are given away */
+    size_t capacity;    /* 0: `inline_slots` */
+    walker_slot *slots; /* PyMem_Raw memory, for more than fit inside */
     walker_slot inline_slots[WALKER_INLINE];
 } walker;
 

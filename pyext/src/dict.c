@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* ConcurrentDict: a map of owned references (map.h) that behaves as dict does.
  *
- * Rules of this file: a function that calls the map holds nothing but references; what may run foreign code
- * (__hash__, __eq__, a finalizer, a callback) runs between calls of the map, never inside; a result is a reference
- * taken by the map while the entry was readable. */
+ * Rules of this file: a function that calls the map holds nothing but references; what may run
+ * foreign code (__hash__, __eq__, a finalizer, a callback) runs between calls of the map, never
+ * inside; a result is a reference taken by the map while the entry was readable. */
 #include "probe.h"
 
 static dict_object *as_dict(PyObject *self)
@@ -32,9 +32,9 @@ static bool check_arguments(const char *name, Py_ssize_t given, Py_ssize_t least
         return true;
     }
     PyErr_Format(PyExc_TypeError, "%s expected %s%zd argument%s, got %zd", name,
-                 least == most    ? ""
-                 : given < least  ? "at least "
-                                  : "at most ",
+                 least == most   ? ""
+                 : given < least ? "at least "
+                                 : "at most ",
                  given < least ? least : most, (given < least ? least : most) == 1 ? "" : "s",
                  given);
     return false;
@@ -144,7 +144,8 @@ static int dict_take(dict_object *self, PyObject *key, PyObject **old)
     return status == LW_NOT_FOUND ? 0 : -1;
 }
 
-/* As replace() and remove(): 1 if the key held `expected` and now holds `value` (NULL: is gone), 0 if not, -1. */
+/* As replace() and remove(): 1 if the key held `expected` and now holds `value` (NULL: is gone),
+ * 0 if not, -1. */
 static int dict_exchange(dict_object *self, PyObject *key, PyObject *expected, PyObject *value)
 {
     probe p;
@@ -157,9 +158,9 @@ static int dict_exchange(dict_object *self, PyObject *key, PyObject *expected, P
         PROBE_RUN(&p, status, lw_map_compare_remove_key(self->map, &k, lw_value_ptr(expected)));
     } else {
         Py_INCREF(value);
-        PROBE_RUN(&p, status,
-                  lw_map_compare_replace_key(self->map, &k, lw_value_ptr(expected),
-                                             lw_value_ptr(value)));
+        PROBE_RUN(
+            &p, status,
+            lw_map_compare_replace_key(self->map, &k, lw_value_ptr(expected), lw_value_ptr(value)));
         if (status != LW_OK) {
             Py_DECREF(value);
         }
@@ -305,8 +306,9 @@ static PyObject *dict_remove(PyObject *self, PyObject *const *args, Py_ssize_t n
     return done < 0 ? NULL : PyBool_FromLong(done);
 }
 
-/* What a key's next value is made of: a function of the present one (NULL: the key is not there). Returns a new
- * reference, `state->missing` to have the key taken out, or NULL with an exception. */
+/* What a key's next value is made of: a function of the present one (NULL: the key is not
+ * there). Returns a new reference, `state->missing` to have the key taken out, or NULL with an
+ * exception. */
 typedef PyObject *(*next_value_fn)(core_state *state, PyObject *present, PyObject *arg);
 
 /* Repeats until nobody came in between: whoever did has made progress. */
@@ -375,8 +377,8 @@ static PyObject *dict_add(PyObject *self, PyObject *const *args, Py_ssize_t narg
 
 /* ---- Walks ---- */
 
-/* Entries asked for at a time: one bucket's. More would be quicker, and staler: an entry is yielded as it was when
- * its bucket was read, unless the caller looks again. */
+/* Entries asked for at a time: one bucket's. More would be quicker, and staler: an entry is
+ * yielded as it was when its bucket was read, unless the caller looks again. */
 enum { WALKER_WANTED = 1 };
 
 static walker_slot *walker_slots(walker *w)
@@ -400,7 +402,7 @@ static void walker_visit(void *arg, const lw_map_entry *entry)
 typedef enum walker_state {
     WALKER_READY, /* there are slots to yield */
     WALKER_END,
-    WALKER_FULL, /* more entries than slots: w->filled says how many; `capacity` slots hold references */
+    WALKER_FULL, /* w->filled entries, more than there are slots; all slots hold references */
 } walker_state;
 
 /* Reads on. The slots have all been given away. */
@@ -424,8 +426,8 @@ static walker_state walker_fill(walker *w)
     return WALKER_END;
 }
 
-/* After WALKER_FULL: room for more. The slots that were filled are handed to `spare`, to be dropped by spare_drop
- * once nothing is held. false: no memory. */
+/* After WALKER_FULL: room for more. The slots that were filled are handed to `spare`, to be
+ * dropped by spare_drop once nothing is held. false: no memory. */
 typedef struct walker_spare {
     walker_slot *slots; /* NULL: inline_slots */
     size_t capacity;
@@ -507,8 +509,8 @@ void walker_clear(walker *w)
     }
 }
 
-/* Reads the value that belongs to the very object `key` now: 1 and a new reference, 0 if that entry is gone, -1 if
- * it cannot be told (its __hash__ raises; no exception is set). */
+/* Reads the value that belongs to the very object `key` now: 1 and a new reference, 0 if that
+ * entry is gone, -1 if it cannot be told (its __hash__ raises; no exception is set). */
 static int dict_reread(dict_object *self, PyObject *key, PyObject **value)
 {
     Py_hash_t hash = PyObject_Hash(key);
@@ -528,8 +530,9 @@ static int dict_reread(dict_object *self, PyObject *key, PyObject **value)
 static PyObject *dict_popitem(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     dict_object *self = as_dict(op);
-    /* From behind the bucket where the last one was found, so that emptying a dictionary does not read its empty part
-     * again and again; then once from the start, for what is before that place. */
+    /* From behind the bucket where the last one was found, so that emptying a dictionary does
+     * not read its empty part again and again; then once from the start, for what is before that
+     * place. */
     walker w = {.dict = self};
     w.cursor.position = lw_atomic_load_relaxed_u64(&self->popitem_position);
     bool from_start = w.cursor.position == 0;
@@ -577,9 +580,8 @@ static PyObject *dict_popitem(PyObject *op, PyObject *Py_UNUSED(ignored))
 /* Does `type` iterate and subscript as ConcurrentDict itself? */
 static bool iterates_natively(core_state *state, PyObject *op)
 {
-    return Py_TYPE(op) == state->dict_type ||
-           (PyObject_TypeCheck(op, state->dict_type) &&
-            Py_TYPE(op)->tp_iter == state->dict_type->tp_iter);
+    return Py_TYPE(op) == state->dict_type || (PyObject_TypeCheck(op, state->dict_type) &&
+                                               Py_TYPE(op)->tp_iter == state->dict_type->tp_iter);
 }
 
 static int merge_concurrent(dict_object *self, dict_object *other)
@@ -1011,8 +1013,8 @@ static void traverse_entry(void *arg, const lw_map_entry *entry)
     }
 }
 
-/* The collector runs while nobody is inside of the map: with the GIL, or with every other attached thread stopped at a
- * place where it holds no lock of the map. */
+/* The collector runs while nobody is inside of the map: with the GIL, or with every other
+ * attached thread stopped at a place where it holds no lock of the map. */
 static int dict_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
@@ -1034,57 +1036,69 @@ static void dict_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
     /* A chain of dictionaries, each the next one's value, must not use up the stack. */
-    Py_TRASHCAN_BEGIN(self, dict_dealloc)
+    Py_TRASHCAN_BEGIN(self, dict_dealloc);
     if (as_dict(self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
     lw_map_free(as_dict(self)->map);
     core_free_object(self);
-    Py_TRASHCAN_END
+    Py_TRASHCAN_END;
 }
 
-PyDoc_STRVAR(dict_doc,
-"ConcurrentDict() -> new empty dictionary\n"
-"ConcurrentDict(mapping or iterable of pairs, **kwargs)\n\n"
-"A dictionary for many threads. It has the methods of dict; each operation on one key\n"
-"is atomic, and reads take no lock.\n\n"
-"Iteration is weakly consistent: it never fails because of a change, it yields a key\n"
-"that is there throughout exactly once, and a key that comes or goes meanwhile at most\n"
-"once per insertion. There is no order. Operations on the whole dictionary (len, ==,\n"
-"copy, update, repr) are not atomic beside writers.");
+PyDoc_STRVAR(
+    dict_doc,
+    "ConcurrentDict() -> new empty dictionary\n"
+    "ConcurrentDict(mapping or iterable of pairs, **kwargs)\n\n"
+    "A dictionary for many threads. It has the methods of dict; each operation on one key\n"
+    "is atomic, and reads take no lock.\n\n"
+    "Iteration is weakly consistent: it never fails because of a change, it yields a key\n"
+    "that is there throughout exactly once, and a key that comes or goes meanwhile at most\n"
+    "once per insertion. There is no order. Operations on the whole dictionary (len, ==,\n"
+    "copy, update, repr) are not atomic beside writers. dict(d) and f(**d) ask key by key\n"
+    "and raise KeyError if one goes meanwhile; dict(d.items()) does not.");
 PyDoc_STRVAR(get_doc, "get($self, key, default=None, /)\n--\n\n"
-"The value for key if it is there, else default.");
-PyDoc_STRVAR(setdefault_doc, "setdefault($self, key, default=None, /)\n--\n\n"
-"Insert key with default if it is not there; return the value for key. Atomic: of\n"
-"several threads that call it for one new key, one inserts, and all get that value.");
+                      "The value for key if it is there, else default.");
+PyDoc_STRVAR(setdefault_doc,
+             "setdefault($self, key, default=None, /)\n--\n\n"
+             "Insert key with default if it is not there; return the value for key. Atomic: of\n"
+             "several threads that call it for one new key, one inserts, and all get that value.");
 PyDoc_STRVAR(pop_doc, "pop(key[, default])\n\n"
-"Remove key and return its value; default, or KeyError, if it is not there.");
-PyDoc_STRVAR(popitem_doc, "popitem($self, /)\n--\n\n"
-"Remove some entry and return it as (key, value); KeyError if there is none.");
-PyDoc_STRVAR(replace_doc, "replace($self, key, expected, new, /)\n--\n\n"
-"If key's value is the very object expected, make it new and return True; else change\n"
-"nothing and return False. Atomic. Values are compared by identity, not by ==.");
-PyDoc_STRVAR(remove_doc, "remove($self, key, expected, /)\n--\n\n"
-"If key's value is the very object expected, remove key and return True; else change\n"
-"nothing and return False. Atomic. Values are compared by identity, not by ==.");
-PyDoc_STRVAR(compute_doc, "compute($self, key, function, /)\n--\n\n"
-"Set key's value to function(present value), or to function(MISSING) if it is not there;\n"
-"if function returns MISSING, remove key. Return what function returned. Atomic: if\n"
-"another thread changes the value meanwhile, function is called again with the newer\n"
-"one. No lock is held while it runs. It must not change the same key itself: then it\n"
-"would be called for ever.");
-PyDoc_STRVAR(add_doc, "add($self, key, delta=1, /)\n--\n\n"
-"Add delta to key's value, or insert delta if key is not there. Return the sum. Atomic.");
+                      "Remove key and return its value; default, or KeyError, if it is not there.");
+PyDoc_STRVAR(popitem_doc,
+             "popitem($self, /)\n--\n\n"
+             "Remove some entry and return it as (key, value); KeyError if there is none.");
+PyDoc_STRVAR(
+    replace_doc,
+    "replace($self, key, expected, new, /)\n--\n\n"
+    "If key's value is the very object expected, make it new and return True; else change\n"
+    "nothing and return False. Atomic. Values are compared by identity, not by ==.");
+PyDoc_STRVAR(remove_doc,
+             "remove($self, key, expected, /)\n--\n\n"
+             "If key's value is the very object expected, remove key and return True; else change\n"
+             "nothing and return False. Atomic. Values are compared by identity, not by ==.");
+PyDoc_STRVAR(
+    compute_doc,
+    "compute($self, key, function, /)\n--\n\n"
+    "Set key's value to function(present value), or to function(MISSING) if it is not there;\n"
+    "if function returns MISSING, remove key. Return what function returned. Atomic: if\n"
+    "another thread changes the value meanwhile, function is called again with the newer\n"
+    "one. No lock is held while it runs. It must not change the same key itself: then it\n"
+    "would be called for ever.");
+PyDoc_STRVAR(
+    add_doc,
+    "add($self, key, delta=1, /)\n--\n\n"
+    "Add delta to key's value, or insert delta if key is not there. Return the sum. Atomic.");
 PyDoc_STRVAR(update_doc, "update([mapping or iterable of pairs], **kwargs)\n\n"
-"Store each entry of the arguments, one after the other.");
+                         "Store each entry of the arguments, one after the other.");
 PyDoc_STRVAR(clear_doc, "clear($self, /)\n--\n\nRemove every entry that is there now.");
 PyDoc_STRVAR(copy_doc, "copy($self, /)\n--\n\nA new ConcurrentDict with the same entries.");
 PyDoc_STRVAR(fromkeys_doc, "fromkeys($type, iterable, value=None, /)\n--\n\n"
-"A new dictionary with the keys of iterable, each with value.");
+                           "A new dictionary with the keys of iterable, each with value.");
 PyDoc_STRVAR(keys_doc, "keys($self, /)\n--\n\nA set-like view of the keys.");
 PyDoc_STRVAR(values_doc, "values($self, /)\n--\n\nA view of the values.");
 PyDoc_STRVAR(items_doc, "items($self, /)\n--\n\nA set-like view of the entries.");
-PyDoc_STRVAR(sizeof_doc, "__sizeof__($self, /)\n--\n\nBytes in memory, keys and values not counted.");
+PyDoc_STRVAR(sizeof_doc,
+             "__sizeof__($self, /)\n--\n\nBytes in memory, keys and values not counted.");
 PyDoc_STRVAR(reduce_doc, "__reduce__($self, /)\n--\n\nFor pickle and copy.");
 
 static PyMethodDef dict_methods[] = {
@@ -1148,7 +1162,7 @@ static PyType_Spec dict_spec = {
 /* ---- Iterators ---- */
 
 typedef struct iterator_object {
-    PyObject_HEAD
+    PyObject ob_base;
     walker w; /* w.dict is owned */
     view_kind kind;
     lw_mutex_t mutex; /* threads may share an iterator; protects w */
@@ -1206,7 +1220,8 @@ static int iterator_take(iterator_object *self, PyObject **key, PyObject **value
     }
 }
 
-/* An entry is yielded as it is now, not as it was when its bucket was read: a loop's body sees its own changes. */
+/* An entry is yielded as it is now, not as it was when its bucket was read: a loop's body sees
+ * its own changes. */
 static PyObject *iterator_next(PyObject *op)
 {
     iterator_object *self = (iterator_object *)op;
@@ -1315,7 +1330,8 @@ int core_add_dict(PyObject *module, core_state *state)
     if (state->dict_type == NULL) {
         return -1;
     }
-    /* There is no order that could be reversed; without this, reversed() would try __getitem__(0). */
+    /* There is no order that could be reversed; without this, reversed() would try
+     * __getitem__(0). */
     if (PyObject_SetAttrString((PyObject *)state->dict_type, "__reversed__", Py_None) < 0) {
         return -1;
     }

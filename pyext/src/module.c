@@ -46,7 +46,8 @@ static PyMethodDef missing_methods[] = {
 };
 
 static PyType_Slot missing_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("The type of MISSING, which stands for no value in ConcurrentDict.compute.")},
+    {Py_tp_doc, (void *)PyDoc_STR(
+                    "The type of MISSING, which stands for no value in ConcurrentDict.compute.")},
     {Py_tp_repr, (void *)missing_repr},
     {Py_tp_dealloc, (void *)missing_dealloc},
     {Py_tp_methods, missing_methods},
@@ -85,10 +86,9 @@ static PyObject *core_flush(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ign
 static PyObject *core_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     lw_smr_stats stats = lw_smr_get_stats();
-    return Py_BuildValue("{snsnsnsnsK}", "threads", (Py_ssize_t)lw_thread_count(),
-                         "thread_records", (Py_ssize_t)lw_thread_record_count(), "retired",
-                         (Py_ssize_t)stats.pending, "retired_bytes",
-                         (Py_ssize_t)stats.pending_bytes, "epoch",
+    return Py_BuildValue("{snsnsnsnsK}", "threads", (Py_ssize_t)lw_thread_count(), "thread_records",
+                         (Py_ssize_t)lw_thread_record_count(), "retired", (Py_ssize_t)stats.pending,
+                         "retired_bytes", (Py_ssize_t)stats.pending_bytes, "epoch",
                          (unsigned long long)stats.epoch);
 }
 

@@ -5,10 +5,11 @@
 #include <math.h>
 
 typedef struct mutex_object {
-    PyObject_HEAD
+    PyObject ob_base;
     lw_mutex_t mutex;
-    /* 1 while somebody is to release it. lw_mutex_unlock may not be called on an unlocked mutex, not even by one of two
-     * threads that release at once: whoever turns this to 0 unlocks, the other gets an exception. */
+    /* 1 while somebody is to release it. lw_mutex_unlock may not be called on an unlocked mutex,
+     * not even by one of two threads that release at once: whoever turns this to 0 unlocks, the
+     * other gets an exception. */
     lw_atomic_u32 held;
     PyObject *weakrefs;
 } mutex_object;
@@ -56,8 +57,8 @@ static PyObject *acquire(mutex_object *self, int64_t timeout_ns)
 {
     lw_status status = LW_OK;
     if (LW_UNLIKELY(!lw_mutex_trylock(&self->mutex))) {
-        status = timeout_ns == 0 ? LW_TIMEOUT
-                                 : lw_py_mutex_lock_interruptible(&self->mutex, timeout_ns);
+        status =
+            timeout_ns == 0 ? LW_TIMEOUT : lw_py_mutex_lock_interruptible(&self->mutex, timeout_ns);
     }
     if (status == LW_OK) {
         lw_atomic_store_relaxed_u32(&self->held, 1);
@@ -95,8 +96,8 @@ static PyObject *mutex_acquire(PyObject *self, PyObject *const *args, Py_ssize_t
                                 "acquire() got an unexpected keyword argument '%U'", name);
         }
         if (given[which] != NULL) {
-            return PyErr_Format(PyExc_TypeError,
-                                "acquire() got multiple values for argument '%U'", name);
+            return PyErr_Format(PyExc_TypeError, "acquire() got multiple values for argument '%U'",
+                                name);
         }
         given[which] = args[nargs + i];
     }
@@ -176,13 +177,16 @@ static void mutex_dealloc(PyObject *self)
     core_free_object(self);
 }
 
-PyDoc_STRVAR(mutex_doc,
-"Mutex()\n--\n\n"
-"A mutual-exclusion lock with the methods of threading.Lock. Not recursive; any thread may\n"
-"release it. A thread that waits is detached from Python, and Ctrl-C ends its wait.");
-PyDoc_STRVAR(acquire_doc, "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
-"Lock; return whether that was done. Waits without limit, or at most timeout seconds, or\n"
-"not at all if blocking is false.");
+PyDoc_STRVAR(
+    mutex_doc,
+    "Mutex()\n--\n\n"
+    "A mutual-exclusion lock with the methods of threading.Lock. Not recursive; any thread may\n"
+    "release it. A thread that waits is detached from Python, and Ctrl-C ends its wait.");
+PyDoc_STRVAR(
+    acquire_doc,
+    "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
+    "Lock; return whether that was done. Waits without limit, or at most timeout seconds, or\n"
+    "not at all if blocking is false.");
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\nUnlock; RuntimeError if it is not locked.");
 PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\nWhether somebody holds it now.");
 PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\nLock, without a limit.");
@@ -215,10 +219,7 @@ static PyType_Slot mutex_slots[] = {
 };
 
 static PyType_Spec mutex_spec = {
-    "latchwork.Mutex",
-    sizeof(mutex_object),
-    0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    "latchwork.Mutex", sizeof(mutex_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     mutex_slots,
 };
 

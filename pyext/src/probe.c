@@ -27,14 +27,16 @@ static lw_match compare_native(PyObject *stored, PyObject *key, int depth)
     }
     PyTypeObject *type = Py_TYPE(key);
     if (Py_TYPE(stored) != type) {
-        /* No number is equal to a string; all else may be (1 == 1.0, a subclass, and bytes may warn). */
+        /* No number is equal to a string; all else may be (1 == 1.0, a subclass, and bytes may
+         * warn). */
         bool apart = (PyUnicode_CheckExact(key) && PyLong_CheckExact(stored)) ||
                      (PyLong_CheckExact(key) && PyUnicode_CheckExact(stored));
         return apart ? LW_MATCH_NO : LW_MATCH_UNKNOWN;
     }
     if (type == &PyUnicode_Type) {
         Py_ssize_t length = PyUnicode_GET_LENGTH(key);
-        if (length != PyUnicode_GET_LENGTH(stored) || PyUnicode_KIND(key) != PyUnicode_KIND(stored)) {
+        if (length != PyUnicode_GET_LENGTH(stored) ||
+            PyUnicode_KIND(key) != PyUnicode_KIND(stored)) {
             return LW_MATCH_NO;
         }
         return as_match(memcmp(PyUnicode_DATA(key), PyUnicode_DATA(stored),
@@ -58,8 +60,8 @@ static lw_match compare_native(PyObject *stored, PyObject *key, int depth)
             return LW_MATCH_UNKNOWN;
         }
         for (Py_ssize_t i = 0; i < size; i++) {
-            lw_match item = compare_native(PyTuple_GET_ITEM(stored, i), PyTuple_GET_ITEM(key, i),
-                                           depth + 1);
+            lw_match item =
+                compare_native(PyTuple_GET_ITEM(stored, i), PyTuple_GET_ITEM(key, i), depth + 1);
             if (item != LW_MATCH_YES) {
                 return item;
             }

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The key of one operation on a ConcurrentDict, and what is known about the stored keys that collide with it.
+/* The key of one operation on a ConcurrentDict, and what is known about the stored keys that
+ * collide with it.
  *
- * The map compares keys inside of a section or under a stripe's lock, where no foreign code may run. Keys of the
- * common builtin types are decided there. For any other key the probe takes a reference to the stored key and
- * the operation stops with LW_AGAIN; probe_decide then runs __eq__ with nothing held and notes the answer, and
- * the operation is repeated. So while __eq__ runs, both keys are alive, the dictionary may be changed by
- * anybody, and no thread waits. The reference is kept until the operation is done: an answer is noted by the
- * stored key's address, which therefore cannot come to mean another object.
+ * The map compares keys inside of a section or under a stripe's lock, where no foreign code may
+ * run. Keys of the common builtin types are decided there. For any other key the probe takes a
+ * reference to the stored key and the operation stops with LW_AGAIN; probe_decide then runs __eq__
+ * with nothing held and notes the answer, and the operation is repeated. So while __eq__ runs, both
+ * keys are alive, the dictionary may be changed by anybody, and no thread waits. The reference is
+ * kept until the operation is done: an answer is noted by the stored key's address, which therefore
+ * cannot come to mean another object.
  *
- * Each repeat decides one more stored key with the same 64-bit hash; as with dict, only an endless supply of new
- * colliding keys, each inserted while the one before it was being compared, could keep an operation from ending. */
+ * Each repeat decides one more stored key with the same 64-bit hash; as with dict, only an
+ * endless supply of new colliding keys, each inserted while the one before it was being
+ * compared, could keep an operation from ending. */
 #ifndef LATCHWORK_PYEXT_PROBE_H
 #define LATCHWORK_PYEXT_PROBE_H
 
@@ -76,8 +79,8 @@ static inline void probe_clear(probe *p)
     }
 }
 
-/* Runs `call`, an operation of the map on the key that belongs to `p`, until it has an answer, and assigns that to
- * `status`; LW_AGAIN means that an exception is set. */
+/* Runs `call`, an operation of the map on the key that belongs to `p`, until it has an answer,
+ * and assigns that to `status`; LW_AGAIN means that an exception is set. */
 #define PROBE_RUN(p, status, call)                                                                 \
     do {                                                                                           \
         (status) = (call);                                                                         \

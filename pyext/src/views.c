@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* keys(), values() and items() of ConcurrentDict, with the operations that dict's views have. What compares or combines
- * whole views is not atomic beside writers. */
+/* keys(), values() and items() of ConcurrentDict, with the operations that dict's views have.
+ * What compares or combines whole views is not atomic beside writers. */
 #include "core.h"
 
 typedef struct view_object {
-    PyObject_HEAD
+    PyObject ob_base;
     dict_object *dict; /* owned */
     view_kind kind;
 } view_object;
@@ -224,13 +224,17 @@ static PyGetSetDef view_getset[] = {
 #define VIEW_SLOTS                                                                                 \
     {Py_tp_dealloc, (void *)view_dealloc}, {Py_tp_traverse, (void *)view_traverse},                \
         {Py_tp_iter, (void *)view_iter}, {Py_tp_repr, (void *)view_repr},                          \
-        {Py_tp_getset, view_getset}, {Py_sq_length, (void *)view_length}
+        {Py_tp_getset, view_getset},                                                               \
+    {                                                                                              \
+        Py_sq_length, (void *)view_length                                                          \
+    }
 
 #define SET_VIEW_SLOTS                                                                             \
-    VIEW_SLOTS, {Py_tp_methods, set_view_methods},                                                 \
-        {Py_tp_richcompare, (void *)view_richcompare}, {Py_nb_and, (void *)view_and},              \
-        {Py_nb_or, (void *)view_or}, {Py_nb_xor, (void *)view_xor},                                \
-        {Py_nb_subtract, (void *)view_subtract}
+    VIEW_SLOTS, {Py_tp_methods, set_view_methods}, {Py_tp_richcompare, (void *)view_richcompare},  \
+        {Py_nb_and, (void *)view_and}, {Py_nb_or, (void *)view_or}, {Py_nb_xor, (void *)view_xor}, \
+    {                                                                                              \
+        Py_nb_subtract, (void *)view_subtract                                                      \
+    }
 
 static PyType_Slot keys_slots[] = {
     SET_VIEW_SLOTS,
@@ -271,7 +275,6 @@ int core_add_views(PyObject *module, core_state *state)
     state->keys_type = core_add_type(module, &keys_spec, "ConcurrentDictKeys");
     state->values_type = core_add_type(module, &values_spec, "ConcurrentDictValues");
     state->items_type = core_add_type(module, &items_spec, "ConcurrentDictItems");
-    return state->keys_type != NULL && state->values_type != NULL && state->items_type != NULL
-               ? 0
-               : -1;
+    return state->keys_type != NULL && state->values_type != NULL && state->items_type != NULL ? 0
+                                                                                               : -1;
 }

@@ -1,0 +1,511 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Garbage, forks, sub-interpreters, daemon threads and the end of the interpreter."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import sys
+import weakref
+
+import pytest
+from concurrency import run_python
+from latchwork import ConcurrentDict, flush
+
+# ---- garbage ----
+
+
+class Node:
+    pass
+
+
+@pytest.mark.parametrize(
+    "tie",
+    [
+        lambda d, node: d.__setitem__("node", node),
+        lambda d, node: d.__setitem__(node, "node"),
+        lambda d, node: d.__setitem__("keys", (d.keys(), d.values(), d.items(), node)),
+        lambda d, node: d.__setitem__("iterator", (started(d), node)),
+        lambda d, node: d.update({n: (n, node) for n in range(100)}),
+    ],
+    ids=["value", "key", "views", "iterator", "many"],
+)
+def test_cycles_are_collected(tie):
+    d, node = ConcurrentDict(), Node()
+    node.d = d
+    tie(d, node)
+    references = weakref.ref(d), weakref.ref(node)
+    del d, node
+    gc.collect()
+    flush()
+    assert [reference() for reference in references] == [None, None]
+
+
+def started(d):
+    d.update(dict.fromkeys(range(50)))
+    iterator = iter(d.items())
+    next(iterator)
+    return iterator
+
+
+def test_a_cycle_in_use_is_not_collected():
+    d = ConcurrentDict()
+    d["self"] = d
+    value = d["value"] = Node()
+    reference = weakref.ref(value)
+    del value
+    for _ in range(3):
+        gc.collect()
+    assert d["self"]["value"] is reference()
+    assert d in gc.get_referrers(reference())
+    assert reference() in gc.get_referents(d)
+
+
+def test_a_cycle_through_a_subclass_and_its_type():
+    class Sub(ConcurrentDict):
+        pass
+
+    Sub.instance = Sub(type=Sub)
+    reference = weakref.ref(Sub)
+    del Sub
+    gc.collect()
+    flush()
+    gc.collect()
+    assert reference() is None
+
+
+def test_finalizers_of_a_cycle_see_a_working_dictionary():
+    seen = []
+
+    class Last:
+        def __del__(self):
+            seen.append(sorted(self.d))
+            self.d["late"] = 1
+
+    last = Last()
+    last.d = ConcurrentDict(last=last, other=1)
+    del last
+    gc.collect()
+    assert seen == [["last", "other"]]
+
+
+def test_the_collector_beside_writers():
+    run_python(
+        """
+import gc, threading
+from latchwork import ConcurrentDict, flush
+gc.set_threshold(50)
+class Node:
+    pass
+d = ConcurrentDict()
+def work(own):
+    for n in range(3000):
+        node = Node()
+        node.back = d
+        d[own, n % 50] = node
+        inner = ConcurrentDict(node=node)
+        inner["self"] = inner
+        if n % 10 == 0:
+            d.pop((own, n % 50))
+        if n % 500 == 0:
+            gc.collect()
+            for node in d.values():
+                assert node.back is d
+threads = [threading.Thread(target=work, args=(own,)) for own in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+flush()
+gc.collect()
+# Inner dictionaries are garbage, but for those that the collector has yet to see.
+assert sum(type(o) is ConcurrentDict for o in gc.get_objects()) < 10
+"""
+    )
+
+
+# ---- fork ----
+
+
+def test_a_forked_child_goes_on():
+    run_python(
+        """
+import os, signal, sys, threading, warnings
+from latchwork import AtomicInt, ConcurrentDict, Mutex, flush
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
+d = ConcurrentDict({n: [n] for n in range(1000)})
+mutex, number = Mutex(), AtomicInt(5)
+# Threads that have used the library, and sleep while the process is forked.
+ready, end = threading.Barrier(4), threading.Event()
+def work(own):
+    for n in range(200):
+        d[own, n] = [n]
+        d[own, n] = [n]
+    ready.wait()
+    end.wait()
+threads = [threading.Thread(target=work, args=(own,), daemon=True) for own in range(3)]
+for thread in threads:
+    thread.start()
+ready.wait()
+mutex.acquire()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)  # a child that hangs ends
+    assert mutex.locked()
+    mutex._at_fork_reinit()
+    with mutex:
+        pass
+    assert number.add(1) == 5
+    for n in range(1000):
+        assert d[n] == [n]
+        d[n] = n
+    assert len(list(d)) == len(d) == 1600
+    def later():
+        for n in range(5000):
+            d[n] = [n]
+        for n in range(5000):
+            del d[n]
+        flush()
+    others = [threading.Thread(target=later)]
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join()
+    assert len(d) == 600
+    d.clear()
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+assert status == 0, status
+assert len(d) == 1600
+mutex.release()
+end.set()
+for thread in threads:
+    thread.join()
+"""
+    )
+
+
+def test_forks_in_the_middle_of_other_threads_writes():
+    run_python(
+        """
+import os, signal, threading, warnings
+from latchwork import AtomicInt, ConcurrentDict
+warnings.simplefilter("ignore", DeprecationWarning)
+d = ConcurrentDict({n: n for n in range(100)})
+stop = threading.Event()
+number = AtomicInt()
+def write(own):
+    n = 0
+    while not stop.is_set():
+        n += 1
+        d[n % 2000] = n
+        d.pop((n * 7) % 2000 + 100, None)
+        number.add(1)
+threads = [threading.Thread(target=write, args=(own,)) for own in range(2)]
+for thread in threads:
+    thread.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        own = ConcurrentDict()  # what the child makes itself works, whatever the others were at
+        for n in range(3000):
+            own[n] = [n]
+        for n in range(3000):
+            assert own.pop(n) == [n]
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+stop.set()
+for thread in threads:
+    thread.join()
+"""
+    )
+
+
+# ---- sub-interpreters ----
+
+IN_EACH = """
+import gc, sys, threading
+from latchwork import AtomicInt, ConcurrentDict, MISSING, Mutex, flush
+
+class Key:
+    def __init__(self, n):
+        self.n = n
+    def __hash__(self):
+        return self.n % 4
+    def __eq__(self, other):
+        return isinstance(other, Key) and self.n == other.n
+
+class Node:
+    freed = 0
+    def __del__(self):
+        Node.freed += 1
+
+d = ConcurrentDict()
+for n in range(500):
+    d[n] = Node()
+    d[Key(n % 20)] = Node()
+for n in range(500):
+    d[n] = Node()
+    del d[n]
+assert len(d) == 20
+d.clear()
+d["cycle"] = d
+flush()
+gc.collect()
+assert Node.freed == 1500, Node.freed
+assert d.compute("n", lambda old: 1 if old is MISSING else old + 1) == 1
+with Mutex():
+    pass
+assert AtomicInt(1).add(1) == 1
+d["node"] = Node()  # the interpreter ends with it
+"""
+
+SUBINTERPRETERS = """
+import sys
+sys.path[:] = {path!r}
+in_each = {code!r}
+if sys.version_info >= (3, 13):
+    import _interpreters
+    kind = "isolated" if {isolated} else "legacy"
+    create = lambda: _interpreters.create(kind)
+    destroy = _interpreters.destroy
+    def run(one, code):
+        error = _interpreters.exec(one, code)
+        assert error is None, error.formatted + chr(10) + (error.errdisplay or "")
+else:
+    import _xxsubinterpreters
+    create = lambda: _xxsubinterpreters.create(isolated={isolated})
+    destroy = _xxsubinterpreters.destroy
+    run = _xxsubinterpreters.run_string
+setup = "import sys; sys.path[:] = " + repr(sys.path) + chr(10)
+"""
+
+
+def subinterpreter_script(isolated, body):
+    return SUBINTERPRETERS.format(path=sys.path, code=IN_EACH, isolated=isolated) + body
+
+
+HAS_SUBINTERPRETERS = importlib.util.find_spec(
+    "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+)
+needs_subinterpreters = pytest.mark.skipif(
+    not HAS_SUBINTERPRETERS, reason="this interpreter cannot make others from Python"
+)
+
+
+@needs_subinterpreters
+@pytest.mark.parametrize("isolated", [False, True], ids=["shared", "isolated"])
+@pytest.mark.parametrize("main_first", [True, False])
+def test_f11_sub_interpreters_one_after_the_other(isolated, main_first):
+    """Isolated ones have a GIL of their own since 3.12."""
+    run_python(
+        subinterpreter_script(
+            isolated,
+            f"""
+if {main_first}:
+    exec(in_each, {{}})
+for _ in range(5):
+    one = create()
+    run(one, setup + in_each)
+    run(one, "assert len(d) == 3; d.clear()" if _ % 2 else "other = ConcurrentDict(d)")
+    destroy(one)
+exec(in_each, {{}})
+""",
+        )
+    )
+
+
+@needs_subinterpreters
+@pytest.mark.parametrize("isolated", [False, True], ids=["shared", "isolated"])
+def test_f11_types_are_not_shared(isolated):
+    run_python(
+        subinterpreter_script(
+            isolated,
+            """
+import latchwork
+one = create()
+run(one, setup + "import latchwork; latchwork.ConcurrentDict.mark = 1")
+assert not hasattr(latchwork.ConcurrentDict, "mark")
+destroy(one)
+""",
+        )
+    )
+
+
+@needs_subinterpreters
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a GIL for each interpreter came with 3.12")
+def test_f11_interpreters_at_the_same_time():
+    """Each in a thread of its own, all with one domain: what one retires, no other releases."""
+    run_python(
+        subinterpreter_script(
+            True,
+            """
+import threading
+errors = []
+def work():
+    try:
+        for _ in range(3):
+            one = create()
+            run(one, setup + in_each)
+            run(one, "for n in range(20000): d[n % 100] = Node()")
+            destroy(one)
+    except BaseException as error:
+        errors.append(error)
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+exec(in_each, {})
+for thread in threads:
+    thread.join()
+assert not errors, errors
+""",
+        )
+    )
+
+
+@needs_subinterpreters
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="see the limits of 3.11 in cpython.h")
+def test_threads_inside_a_sub_interpreter():
+    run_python(
+        subinterpreter_script(
+            False,
+            """
+one = create()
+run(one, setup + in_each + '''
+mutex, count = Mutex(), [0]
+def work():
+    for n in range(2000):
+        with mutex:
+            count[0] += 1
+        d[n % 50] = Node()
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert count == [6000]
+''')
+destroy(one)
+""",
+        )
+    )
+
+
+# ---- the end of the interpreter ----
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_f15_daemon_threads_at_exit(attempt):
+    """Some work, some wait, some wait with a limit that ends during the shutdown."""
+    run_python(
+        """
+import sys, threading, time
+from latchwork import AtomicInt, ConcurrentDict, Mutex
+d = ConcurrentDict()
+held, number = Mutex(), AtomicInt()
+held.acquire()
+class Value:
+    def __del__(self):
+        time.sleep(0)
+        d.get("anything")
+def write():
+    n = 0
+    while True:
+        n += 1
+        d[n % 100] = Value()
+        d.pop(n * 7 % 100, None)
+        for _ in d.items():
+            pass
+def wait():
+    held.acquire()
+def wait_a_little():
+    while True:
+        held.acquire(timeout=0.0005)
+def add():
+    while True:
+        number.add(1)
+        d.add("count")
+for body in (write, write, wait, wait, wait_a_little, wait_a_little, add):
+    threading.Thread(target=body, daemon=True).start()
+time.sleep(0.2 + 0.01 * int(sys.argv[1]))
+""",
+        str(attempt),
+    )
+
+
+def test_exit_with_dictionaries_alive():
+    """What they hold is freed, as from a dict."""
+    script = """
+import atexit, os, sys, threading
+if sys.argv[1] == "dict":
+    ConcurrentDict = dict
+else:
+    from latchwork import ConcurrentDict
+class Value:
+    def __init__(self, name):
+        self.name = name
+    def __del__(self, write=os.write):  # the rest is gone already
+        write(1, self.name.encode() + b",")
+        if table is not None:
+            table["late"] = self.name
+            len(table), list(table), table.get("x"), table.copy()
+table = ConcurrentDict(value=Value("global"))
+table["self"] = table
+plain = ConcurrentDict(value=Value("plain"))
+sys.modules["kept"] = ConcurrentDict(value=Value("module"))
+sys.kept = ConcurrentDict({Value("key"): 1})
+def in_a_thread():
+    for n in range(200):
+        table[n] = [n]
+        table[n] = [n]
+thread = threading.Thread(target=in_a_thread)
+thread.start()
+thread.join()
+atexit.register(lambda: table.update(exiting=Value("atexit")))
+"""
+    ours, theirs = run_python(script, "ours"), run_python(script, "dict")
+    assert sorted(ours.split(",")) == sorted(theirs.split(","))
+    assert "global" in theirs
+
+
+def test_a_thread_that_outlives_the_main_one():
+    run_python(
+        """
+import threading, time
+from latchwork import ConcurrentDict, Mutex
+d, mutex = ConcurrentDict(), Mutex()
+mutex.acquire()
+def work():
+    assert mutex.acquire(timeout=60)
+    for n in range(10_000):
+        d[n % 10] = [n]
+    assert len(d) == 10
+threading.Thread(target=work).start()
+threading.Timer(0.05, mutex.release).start()
+"""
+    )
+
+
+def test_the_module_can_be_imported_again():
+    run_python(
+        """
+import gc, sys
+import latchwork
+old = latchwork.ConcurrentDict(a=[1])
+for name in [name for name in sys.modules if name.startswith("latchwork")]:
+    del sys.modules[name]
+del latchwork
+gc.collect()
+import latchwork
+new = latchwork.ConcurrentDict(old)
+assert type(new) is not type(old)
+assert new == {"a": [1]} and old == {"a": [1]}
+assert old | {"b": 1} == {"a": [1], "b": 1}
+assert old.keys() & new.keys() == {"a"}
+del old
+gc.collect()
+assert new.copy() == new
+"""
+    )
