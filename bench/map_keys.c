@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "map_keys.h"
 
-#include <inttypes.h>
-
 map_key_set map_keys;
 
 static void shuffle(uint64_t *first, size_t n)
@@ -31,9 +29,4 @@ void map_keys_init(void)
         map_keys.shuffled[i] = map_key(i);
     shuffle(map_keys.shuffled, MAP_SMALL);
     shuffle(map_keys.shuffled + MAP_SMALL, MAP_LARGE - MAP_SMALL);
-    for (i = 0; i < MAP_LARGE; i++) {
-        char text[MAP_TEXT + 1];
-        snprintf(text, sizeof text, "%016" PRIx64, map_keys.shuffled[i]);
-        memcpy(map_keys.text[i], text, MAP_TEXT);
-    }
 }

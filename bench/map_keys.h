@@ -5,7 +5,7 @@
 
 #include "rows.h"
 
-enum { MAP_SMALL = 1024, MAP_LARGE = 65536, MAP_TEXT = 16 };
+enum { MAP_SMALL = 1024, MAP_LARGE = 65536 };
 
 /* A bijection on 64 bits: distinct numbers give distinct keys without a pattern. */
 static inline uint64_t map_mix(uint64_t x)
@@ -33,18 +33,9 @@ static inline uint64_t map_hash(uint64_t key)
     return map_mix(key);
 }
 
-static inline uint64_t map_hash_text(const char *text)
-{
-    uint64_t a, b;
-    memcpy(&a, text, sizeof a);
-    memcpy(&b, text + sizeof a, sizeof b);
-    return map_mix(a ^ map_mix(b));
-}
-
 typedef struct map_key_set {
     /* The first MAP_SMALL are the small maps' keys in some order, all are the large maps'. */
     uint64_t shuffled[MAP_LARGE];
-    char text[MAP_LARGE][MAP_TEXT];
 } map_key_set;
 
 #ifdef __cplusplus
