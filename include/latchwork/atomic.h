@@ -17,7 +17,7 @@
  *                        data is published by a release store and read by an acquire load, which
  *                        race detectors understand.
  *   lw_fence_light()     the cheap half of an asymmetric pair: it keeps the compiler from reordering.
- *                        The dear half (lw_platform_membarrier) makes every running thread
+ *                        The dear half (lw_membarrier_) makes every running thread
  *                        of the process execute a full fence. After P. Sewell et al.'s use of
  *                        sys_membarrier in liburcu, and C++ proposal P1202.
  *   LW_PLAIN(T) f        a field that is shared but protected by something else (a lock, a

@@ -42,8 +42,8 @@ typedef struct lw_block_hooks {
     void (*after)(void *token);
 } lw_block_hooks;
 
-/* The domain of this process, made on first use. Never NULL. Lock-free; any thread, any attach
- * state. */
+/* The domain of this process, made on first use. Never NULL. Wait-free but for the first use; any
+ * thread, any attach state. */
 LW_API lw_domain *lw_domain_get(void);
 
 /* Makes this copy use `other` (found by other means than the unique symbol, such as a capsule).

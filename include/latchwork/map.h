@@ -13,8 +13,8 @@
  * (smr.h), after its lock is dropped.
  *
  * Fork: the child must not write to a map that a thread may have been writing to at the fork, as
- * with any lock. (Threads that are attached to Python are not inside of an operation when another
- * one forks.)
+ * with any lock. (Threads that are attached to the interpreter that forks are not inside of an
+ * operation then.)
  *
  * A value that is a pointer stays readable for the caller if the caller opened a section before
  * lw_map_get and whoever removes it retires it; or if the map owns its values (lw_map_config.ref
@@ -67,7 +67,10 @@ typedef struct lw_map_config {
     /* A map that owns what it holds. `ref` (may be NULL) makes a reference to a value that an
      * operation returns; it runs inside a section or under a lock: no blocking, no foreign code.
      * `release` (may be NULL) drops the map's references to a key, a value or both, when no reader
-     * can hold them any more; false: not on this thread, ask another (see lw_smr_free_fn). */
+     * can hold them any more; false: not on this thread, ask another (see lw_smr_free_fn). What is
+     * stored is a reference that the caller gives away: make one before the call, and drop it if
+     * the status is neither LW_OK nor, for put, LW_EXISTS. A custom key's is taken on LW_OK of an
+     * insertion alone. */
     void (*ref)(void *context, uint64_t value);
     bool (*release)(void *context, uint64_t key, uint64_t value, unsigned what);
     void *context;
@@ -138,8 +141,9 @@ LW_API lw_status lw_map_compute_key(lw_map_t *map, const lw_key_t *key, lw_compu
 
 /* ---- The whole map ---- */
 
-/* The number of entries: exact when nothing changes it, else between what it was and what it
- * became. Wait-free. */
+/* The number of entries: exact when nothing changes it. Beside writers it is a sum of counts taken
+ * at different moments, and may be off by as many writes as were made during the call.
+ * Wait-free. */
 LW_API size_t lw_map_size(const lw_map_t *map);
 
 /* Removes every entry that was there at the call and is not put back meanwhile. */

@@ -107,8 +107,7 @@ struct lw_domain {
     bool has_membarrier;
     lw_atomic_u64 seed; /* of hashes: random at first, another one for each map */
     lw_tss key;
-    lw_atomic_u64 host_runs;    /* how often the host has been finalized (cpython.c) */
-    lw_atomic_u32 host_exit;    /* its exit function is registered */
+    lw_atomic_ptr host_homes;   /* of the host's interpreters (cpython.c) */
     lw_atomic_ptr block_before; /* lw_block_hooks */
     lw_atomic_ptr block_after;
     lw_atomic_ptr modules[LW_MODULES]; /* const lw_module_hooks * */

@@ -755,7 +755,7 @@ static lw_status lw_map_write(lw_map_t *map, lw_map_op op, const lw_key_t *key, 
             inserted = true;
             count = lw_atomic_load_relaxed_u64(&stripe->count) + 1;
             lw_atomic_store_relaxed_u64(&stripe->count, count);
-            if (key->size != 0) {
+            if (map->config.keys == LW_KEY_BYTES) {
                 lw_atomic_store_relaxed_u64(&stripe->bytes,
                                             lw_atomic_load_relaxed_u64(&stripe->bytes) + key->size);
             }
@@ -793,7 +793,7 @@ static lw_status lw_map_write(lw_map_t *map, lw_map_op op, const lw_key_t *key, 
                 removed = e;
                 count = lw_atomic_load_relaxed_u64(&stripe->count) - 1;
                 lw_atomic_store_relaxed_u64(&stripe->count, count);
-                if (key->size != 0) {
+                if (map->config.keys == LW_KEY_BYTES) {
                     lw_atomic_store_relaxed_u64(
                         &stripe->bytes, lw_atomic_load_relaxed_u64(&stripe->bytes) - key->size);
                 }

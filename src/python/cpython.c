@@ -47,22 +47,78 @@ static void lw_py_release_memory(void *ctx, void *ptr)
 
 static const lw_allocator lw_py_allocator = {lw_py_alloc, lw_py_release_memory, NULL};
 
-/* ---- joining the domain ---- */
+/* ---- interpreters ---- */
 
-/* The interpreter goes: a last chance for the references that only it can drop. */
-static void lw_py_interpreter_end(PyObject *capsule)
+/* What references that are to be dropped later know of their interpreter. In a list of the domain,
+ * one for each interpreter that has imported an extension; never freed, since notes may outlive any
+ * interpreter. */
+typedef struct lw_py_home {
+    struct lw_py_home *next;
+    int64_t id; /* the interpreter's number; numbers come again once Python was finalized */
+    lw_atomic_u32 ended; /* the interpreter is gone, and its objects with it */
+} lw_py_home;
+
+/* The home of the interpreter that this thread is attached to; NULL: none. */
+static lw_py_home *lw_py_home_here(void)
 {
-    (void)capsule;
-    (void)lw_smr_poll();
+    lw_py_home *home;
+    int64_t id;
+    if (!lw_py_is_attached()) {
+        return NULL;
+    }
+    id = PyInterpreterState_GetID(PyInterpreterState_Get());
+    home = (lw_py_home *)lw_atomic_load_acquire_ptr(&lw_domain_get()->host_homes);
+    while (home != NULL && (home->id != id || lw_atomic_load_relaxed_u32(&home->ended) != 0)) {
+        home = home->next;
+    }
+    return home;
 }
 
-/* Python has been finalized. */
-static void lw_py_finalized(void)
+static lw_py_home *lw_py_home_required(const char *function)
+{
+    lw_py_home *home = lw_py_home_here();
+    if (home == NULL) {
+        lw_fatal_(function, "this thread is not attached to an interpreter, or lw_py_init was not "
+                            "called in it");
+    }
+    return home;
+}
+
+static lw_py_home *lw_py_home_new(void)
 {
     lw_domain *d = lw_domain_get();
-    lw_atomic_store_relaxed_u32(&d->host_exit, 0);
-    (void)lw_atomic_add_relaxed_u64(&d->host_runs, 1);
+    lw_py_home *home = (lw_py_home *)lw_alloc(sizeof *home);
+    void *first = lw_atomic_load_relaxed_ptr(&d->host_homes);
+    if (home != NULL) {
+        home->id = PyInterpreterState_GetID(PyInterpreterState_Get());
+        do {
+            home->next = (lw_py_home *)first;
+        } while (!lw_atomic_cas_release_ptr(&d->host_homes, &first, home));
+    }
+    return home;
 }
+
+/* How often the end of an interpreter looks for references that only it can drop, while other
+ * threads have sections open. */
+#define LW_PY_END_ROUNDS 100
+
+static void lw_py_interpreter_end(PyObject *capsule)
+{
+    lw_py_home *home = (lw_py_home *)PyCapsule_GetContext(capsule);
+    unsigned round;
+    for (round = 0; round < LW_PY_END_ROUNDS; round++) {
+        (void)lw_smr_poll();
+        if (lw_smr_get_stats().pending == 0) {
+            break;
+        }
+        lw_yield_();
+    }
+    if (home != NULL) {
+        lw_atomic_store_relaxed_u32(&home->ended, 1);
+    }
+}
+
+/* ---- joining the domain ---- */
 
 static int lw_py_refuse(PyObject *module, const lw_domain *other)
 {
@@ -123,11 +179,20 @@ int lw_py_init(PyObject *module)
         Py_DECREF(key);
         return lw_py_refuse(module, foreign);
     }
+    /* Too late if C code used the library before: then the first allocator stays. */
+    (void)lw_domain_set_allocator(&lw_py_allocator);
     if (capsule == NULL) {
+        lw_py_home *home;
         fresh = PyCapsule_New(lw_domain_get(), LW_PY_CAPSULE, lw_py_interpreter_end);
         if (fresh == NULL) {
             Py_DECREF(key);
             return -1;
+        }
+        home = lw_py_home_new();
+        if (home == NULL || PyCapsule_SetContext(fresh, home) < 0) {
+            Py_DECREF(fresh);
+            Py_DECREF(key);
+            return PyErr_Occurred() != NULL ? -1 : lw_py_set_error(LW_NOMEM);
         }
         capsule = PyDict_SetDefault(dict, key, fresh);
         Py_DECREF(fresh);
@@ -142,61 +207,28 @@ int lw_py_init(PyObject *module)
         }
     }
     Py_DECREF(key);
-    if (lw_atomic_exchange_relaxed_u32(&lw_domain_get()->host_exit, 1) == 0 &&
-        Py_AtExit(lw_py_finalized) < 0) {
-        lw_atomic_store_relaxed_u32(&lw_domain_get()->host_exit, 0);
-        PyErr_SetString(PyExc_ImportError,
-                        "latchwork: Python has no room for another exit function");
-        return -1;
-    }
-    /* Too late if C code used the library before: then the first allocator stays. */
-    (void)lw_domain_set_allocator(&lw_py_allocator);
     lw_domain_set_block_hooks(&lw_py_hooks);
     return 0;
 }
 
 /* ---- references ---- */
 
-/* A token names an interpreter: how often Python has been finalized in this process, and the
- * interpreter's number, which starts anew each time. NULL: this thread is attached to none. */
-#define LW_PY_RUN_SHIFT 32
-
-static uint64_t lw_py_run(void)
-{
-    return lw_atomic_load_relaxed_u64(&lw_domain_get()->host_runs);
-}
-
-static void *lw_py_interpreter(void)
-{
-    if (!lw_py_is_attached()) {
-        return NULL;
-    }
-    return (void *)(uintptr_t)(lw_py_run() << LW_PY_RUN_SHIFT |
-                               (uint64_t)(PyInterpreterState_GetID(PyInterpreterState_Get()) + 1));
-}
-
-/* Whether `token` is of a Python that was finalized: its objects are gone, and there is nothing
- * left to drop. */
-static bool lw_py_is_past(const void *token)
-{
-    return (uint64_t)(uintptr_t)token >> LW_PY_RUN_SHIFT != lw_py_run();
-}
-
 typedef struct lw_py_note {
-    lw_smr_node node; /* first; context: the interpreter */
+    lw_smr_node node; /* first; context: the home */
     PyObject *object;
 } lw_py_note;
 
 static bool lw_py_free_note(lw_smr_node *node)
 {
     lw_py_note *note = (lw_py_note *)(void *)node;
+    lw_py_home *home = (lw_py_home *)node->context;
     PyObject *object = note->object;
-    bool past = lw_py_is_past(node->context);
-    if (!past && node->context != lw_py_interpreter()) {
+    bool ended = lw_atomic_load_relaxed_u32(&home->ended) != 0;
+    if (!ended && home != lw_py_home_here()) {
         return false;
     }
     lw_free(note);
-    if (!past) {
+    if (!ended) {
         Py_DECREF(object);
     }
     return true;
@@ -204,13 +236,14 @@ static bool lw_py_free_note(lw_smr_node *node)
 
 int lw_py_retire_decref(PyObject *object)
 {
+    lw_py_home *home = lw_py_home_required("lw_py_retire_decref");
     lw_py_note *note = (lw_py_note *)lw_alloc(sizeof *note);
     if (note == NULL) {
         PyErr_NoMemory();
         return -1;
     }
     note->object = object;
-    note->node.context = lw_py_interpreter();
+    note->node.context = home;
     lw_smr_retire_node(&note->node, lw_py_free_note, sizeof *note);
     return 0;
 }
@@ -221,28 +254,44 @@ static void lw_py_ref(void *context, uint64_t value)
     Py_INCREF((PyObject *)lw_ptr_value(value));
 }
 
-static bool lw_py_release(void *context, uint64_t key, uint64_t value, unsigned what)
+static void lw_py_drop(uint64_t key, uint64_t value, unsigned what)
 {
-    if (lw_py_is_past(context)) {
-        return true;
-    }
-    if (context != lw_py_interpreter()) {
-        return false;
-    }
     if ((what & LW_MAP_VALUE) != 0) {
         Py_DECREF((PyObject *)lw_ptr_value(value));
     }
     if ((what & LW_MAP_KEY) != 0) {
         Py_DECREF((PyObject *)lw_ptr_value(key));
     }
+}
+
+#ifdef Py_GIL_DISABLED
+static bool lw_py_release(void *context, uint64_t key, uint64_t value, unsigned what)
+{
+    lw_py_home *home = (lw_py_home *)context;
+    if (lw_atomic_load_relaxed_u32(&home->ended) == 0) {
+        if (home != lw_py_home_here()) {
+            return false;
+        }
+        lw_py_drop(key, value, what);
+    }
     return true;
 }
+#else
+/* Exclusive maps release inside of an operation, which is attached. */
+static bool lw_py_release(void *context, uint64_t key, uint64_t value, unsigned what)
+{
+    (void)context;
+    lw_py_drop(key, value, what);
+    return true;
+}
+#endif
 
 lw_map_config lw_py_map_config(lw_key_kind keys)
 {
     lw_map_config config = {keys, 0, 0, 0, lw_py_ref, lw_py_release, NULL, false};
-    config.context = lw_py_interpreter();
-#ifndef Py_GIL_DISABLED
+#ifdef Py_GIL_DISABLED
+    config.context = lw_py_home_required("lw_py_map_config");
+#else
     config.exclusive = true;
 #endif
     return config;
