@@ -26,8 +26,8 @@
 
 LW_EXTERN_C_BEGIN
 
-/* Retired objects, or bytes, that make a thread start a grace period (bench/bench_smr.c,
- * "batch"). */
+/* Retired objects, or bytes, that make a thread start a grace period (bench/run.py --vary
+ * LW_SMR_BATCH=...). */
 #ifndef LW_SMR_BATCH
 #define LW_SMR_BATCH 64
 #endif

@@ -80,8 +80,10 @@ struct lw_map {
 #define LW_RESIZING UINT64_MAX
 
 /* A write helps to move this many buckets of a resize: enough that a resize ends before the next is
- * due (bench/bench_map.c, "help"). */
+ * due (bench/run.py --vary LW_MAP_HELP=...). */
+#ifndef LW_MAP_HELP
 #define LW_MAP_HELP 16
+#endif
 
 /* The table grows at one entry a bucket on average, and shrinks at one for eight. */
 #define LW_MAP_SHRINK_AT 8

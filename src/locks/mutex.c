@@ -3,8 +3,8 @@
 
 #include "../platform/platform.h"
 
-/* Looks at a held lock this often before it sleeps (bench/bench_mutex.c, "spins"). On one processor
- * it would be waste, but so short a one that asking is not worth it. */
+/* Looks at a held lock this often before it sleeps (bench/run.py --vary LW_MUTEX_SPINS=...). On one
+ * processor it would be waste, but so short a one that asking is not worth it. */
 #ifndef LW_MUTEX_SPINS
 #define LW_MUTEX_SPINS 40
 #endif
