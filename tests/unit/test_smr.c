@@ -427,6 +427,8 @@ TEST(what_an_exited_thread_retired_is_freed_by_others)
     reader_start(&r);
     reader_tell(&r, READER_ENTER);
     support_run(1, retire_some, &count, sizeof count);
+    CHECK_EQ(lw_smr_poll(), 0);
+    CHECK_EQ(lw_smr_poll(), 0);
     CHECK_EQ(freed, 0);
     CHECK_EQ(lw_smr_get_stats().pending, 10);
     reader_tell(&r, READER_EXIT);
