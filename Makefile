@@ -35,7 +35,7 @@ soak: ## stress in rounds, each with a new seed, until something fails or Ctrl-C
 
 lint: ## formatting, static checks and layers
 	@$(PYTHON) tools/setup --for test
-	@$(TOOLS) tools/run_tests test layers ruff clang-format clang-tidy
+	@$(TOOLS) tools/run_tests lint
 
 format: ## rewrite C and Python in the project's format
 	@git ls-files -z '*.c' '*.h' '*.cc' | xargs -0 clang-format -i

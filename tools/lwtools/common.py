@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,10 @@ def say(text: str) -> None:
 
 def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+# Set on Ctrl-C, so that commands of other threads end as well.
+INTERRUPTED = threading.Event()
 
 
 class Progress:
@@ -113,6 +118,9 @@ def run_logged(
                     pass
                 if progress:
                     progress.tick()
+                if INTERRUPTED.is_set():
+                    end_group(process)
+                    raise ToolError("interrupted")
                 if limit_s is not None and time.monotonic() - start > limit_s:
                     end_group(process)
                     return None

@@ -24,8 +24,15 @@ PACKAGE = "python3.13"
 SUITE = "trixie"
 MINOR = "3.13"
 
-# Test modules and debug information would take the installed size from 53 MB to 300 MB.
-CONFIGURE = ["--disable-gil", "--disable-test-modules"]
+# Of CPython's own tests this project uses those of locks, and _testcapi to make memory run out.
+# All of them would treble the installed size, and the modules below would cost a minute.
+UNUSED_MODULES = """\
+*disabled*
+_ctypes_test _testbuffer _testclinic _testclinic_limited _testexternalinspection
+_testimportmultiple _testinternalcapi _testlimitedcapi _testmultiphase _testsinglephase _tkinter
+_xxtestfuzz xxlimited xxlimited_35
+"""
+KEPT_TESTS = ("__init__.py", "lock_tests.py", "support")
 
 
 def prefix(*, tsan: bool) -> Path:
@@ -120,15 +127,17 @@ def _build_in(work: Path, log: Path, progress: Progress, *, tsan: bool) -> None:
         "MAKELEVEL",
     ):
         environment.pop(variable, None)
-    options = [f"--prefix={prefix(tsan=tsan)}", *CONFIGURE]
+    (source / "Modules" / "Setup.local").write_text(UNUSED_MODULES)
+    options = [f"--prefix={prefix(tsan=tsan)}", "--disable-gil"]
     runner: list[str] = []
     install = ["make", "install", f"DESTDIR={work / 'staging'}"]
+    # The install step compiles every module, tests too, three times; asked for help, compileall
+    # prints that and is content.
+    install += ["TESTSUBDIRS=test test/support", "COMPILEALL_OPTS=--help"]
     if tsan:
         environment |= {"CC": "clang-14", "CXX": "clang++-14", "TSAN_OPTIONS": "report_bugs=0"}
-        # pip and the compilation of all modules take minutes under ThreadSanitizer. A virtual
-        # environment brings its own pip; modules are compiled when they are first imported.
+        # pip takes minutes under ThreadSanitizer, and a virtual environment brings its own.
         options += ["--with-thread-sanitizer", "--without-ensurepip"]
-        install.append("COMPILEALL_OPTS=-x .")
         runner = fixed_addresses()
         cflags = "-O2 -g1"
     else:
@@ -144,20 +153,25 @@ def _build_in(work: Path, log: Path, progress: Progress, *, tsan: bool) -> None:
 
     progress.tick("check")
     staged = work / "staging" / prefix(tsan=tsan).relative_to("/")
-    # Of CPython's tests only those of locks, which are also run on the locks of this project.
-    tests = staged / "lib" / program(tsan=tsan).name / "test"
-    shutil.copytree(source / "Lib" / "test" / "support", tests / "support")
-    for name in ("__init__.py", "lock_tests.py"):
-        shutil.copy2(source / "Lib" / "test" / name, tests / name)
-    check = "import ctypes, ssl, sqlite3, bz2, lzma, zlib, ensurepip, venv, test.lock_tests"
+    library = staged / "lib" / program(tsan=tsan).name
+    for path in (library / "test").iterdir():
+        if path.name not in KEPT_TESTS:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    check = (
+        "import ctypes, ssl, sqlite3, bz2, lzma, zlib, ensurepip, venv, _testcapi, test.lock_tests"
+    )
     staged_program = staged / "bin" / program(tsan=tsan).name
     if (
         run_logged([*runner, staged_program, "-B", "-c", check], log, progress, env=environment)
         != 0
     ):
         raise ToolError(f"the build lacks a module: {reason(log)}")
-    for file in staged.rglob("*.opt-[12].pyc"):
-        file.unlink()
+    if not tsan:
+        # Under ThreadSanitizer this takes minutes, so there a first import compiles a module.
+        progress.tick("compile the library")
+        command = [staged_program, "-m", "compileall", "-q", "-j0", "-s", work / "staging", library]
+        if run_logged(command, log, progress, env=environment) != 0:
+            raise ToolError(f"the library does not compile: {reason(log)}")
     if tsan:
         listed = [
             file.read_text()

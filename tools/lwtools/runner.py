@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import itertools
 import json
 import secrets
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import interpreters, setup, steps
-from .common import BUILD, ROOT, ToolError, clock, report_errors, say
+from .common import BUILD, INTERRUPTED, ROOT, ToolError, clock, cores, report_errors, say
 from .interpreters import FREE_THREADED, GIL, Interpreter
 from .results import Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-GROUPS = {"test": steps.test_steps, "verify": steps.verify_steps}
+GROUPS = {
+    "test": steps.test_steps,
+    "verify": steps.verify_steps,
+    "lint": steps.lint_steps,
+}
 SHOWN_FAILURES = 20
 SHOWN_LOG_LINES = 40
 
@@ -108,15 +114,7 @@ def show_table(console: Console, group: str, finished: list[Finished]) -> None:
             console.print(f"skipped in {one.name}: {number} x {reason}", markup=False)
 
 
-def run_and_show(
-    console: Console, title: str, step: steps.Step, found: list[Interpreter]
-) -> Finished:
-    if sys.stdout.isatty():
-        with console.status(f"{title} (limit {clock(step.limit_s)})"):
-            one = run_step(step, found)
-    else:
-        say(f"{title} ...")
-        one = run_step(step, found)
+def show(console: Console, title: str, one: Finished) -> None:
     outcome = one.outcome
     verdict = "FAILED" if outcome.failed else "ok"
     counts = f"{outcome.passed} passed, {outcome.failed} failed in {clock(one.seconds)}"
@@ -128,7 +126,42 @@ def run_and_show(
     )
     if outcome.failed:
         show_failure(console, one)
-    return one
+
+
+def run_and_show(
+    console: Console, titled: list[tuple[str, steps.Step]], found: list[Interpreter]
+) -> list[Finished]:
+    """Run steps, as many at once as there are cores; each is shown when it ends."""
+    titles = [title for title, _ in titled]
+    if not sys.stdout.isatty():
+        for title in titles:
+            say(f"{title} ...")
+    shown = ", ".join(titles[:2]) + (" and more" if len(titles) > 2 else "")
+    finished: dict[str, Finished] = {}
+    with console.status(shown), concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+        waiting = {pool.submit(run_step, step, found): title for title, step in titled}
+        try:
+            for future in concurrent.futures.as_completed(waiting):
+                title = waiting[future]
+                finished[title] = future.result()
+                show(console, title, finished[title])
+        except KeyboardInterrupt:
+            INTERRUPTED.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [finished[title] for title in titles]
+
+
+def batches(
+    todo: list[steps.Step],
+) -> Iterator[list[tuple[str, steps.Step]]]:
+    """The steps with their titles: neighbours that may run beside each other together."""
+    titled = [(f"[{number}/{len(todo)}] {step.name}", step) for number, step in enumerate(todo, 1)]
+    for beside, group in itertools.groupby(titled, lambda pair: pair[1].beside):
+        if beside:
+            yield list(group)
+        else:
+            yield from ([pair] for pair in group)
 
 
 def soak(rounds: int | None) -> int:
@@ -143,9 +176,9 @@ def soak(rounds: int | None) -> int:
             seed = secrets.randbits(63) | 1
             say(f"Round {number}, seed {seed}")
             for step in steps.soak_steps(found, seed):
-                outcome = run_and_show(console, f"[{number}] {step.name}", step, found).outcome
-                passed += outcome.passed
-                failed += outcome.failed
+                (one,) = run_and_show(console, [(f"[{number}] {step.name}", step)], found)
+                passed += one.outcome.passed
+                failed += one.outcome.failed
             if failed or number == rounds:
                 break
     except KeyboardInterrupt:
@@ -171,12 +204,11 @@ def run_group(group: str, only: list[str]) -> int:
     result_file(group).unlink(missing_ok=True)
     say(interpreters.table(found))
     start = time.monotonic()
-    finished = [
-        run_and_show(console, f"[{number}/{len(todo)}] {step.name}", step, found)
-        for number, step in enumerate(todo, 1)
-    ]
+    finished: list[Finished] = []
+    for batch in batches(todo):
+        finished += run_and_show(console, batch, found)
     show_table(console, group, finished)
-    missing = missing_kinds(found)
+    missing = [] if group == "lint" else missing_kinds(found)
     ran = {one.path: one for step in todo if (one := step.interpreter)}
     say(f"Interpreters that ran: {', '.join(one.name for one in ran.values()) or 'none'}")
     unused = [one.name for one in found if one.path not in ran]

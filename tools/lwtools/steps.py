@@ -160,6 +160,15 @@ def lint_step(work: Callable[[], tuple[Outcome, str]]) -> Callable[[Context], Ou
     return step
 
 
+def clang_tidy(wheel: Path) -> Callable[[Context], Outcome]:
+    def step(context: Context) -> Outcome:
+        if context.run(["cmake", "--preset", "dev"]) != 0:
+            raise ToolError(f"cmake --preset dev: {reason(context.log)}")
+        return lint_step(lambda: lint.clang_tidy(BUILD / "dev", wheel))(context)
+
+    return step
+
+
 def _pytest(
     context: Context,
     python: Path,
@@ -283,30 +292,39 @@ class Step:
     limit_s: float
     work: Callable[[Context], Outcome]
     interpreter: Interpreter | None = None
+    # A step that leaves cores idle runs beside its neighbours in the table that do so too.
+    beside: bool = False
+
+
+def lint_steps(found: list[Interpreter]) -> list[Step]:
+    ruff = setup.TOOLS_PYTHON.parent / "ruff"
+    wheel = setup.wheel_folder(setup.demo_pair(found)[-1].tag)
+    return [
+        Step("layers", 30, lint_step(lint.layers)),
+        Step("ruff", 60, lint_step(lambda: lint.ruff(ruff))),
+        Step("clang-format", 60, lint_step(lint.clang_format)),
+        Step("clang-tidy", 240, clang_tidy(wheel)),
+    ]
 
 
 def test_steps(found: list[Interpreter]) -> list[Step]:
     chosen = [one for one in found if one.chosen]
     pair = setup.demo_pair(found)
-    ruff = setup.TOOLS_PYTHON.parent / "ruff"
-    wheel = setup.wheel_folder(pair[-1].tag)
-    every = ("unit", "headers", "stress", "linearizability")
+    every = (*PARALLEL_LABELS, *SERIAL_LABELS)
+    short = {"LW_SECONDS": "1"}
     return [
-        Step("layers", 30, lint_step(lint.layers)),
-        Step("ruff", 60, lint_step(lambda: lint.ruff(ruff))),
-        Step("clang-format", 60, lint_step(lint.clang_format)),
+        *lint_steps(found)[:3],
         Step("tools", 120, tool_tests),
-        Step("c-gcc", 300, c_tests("dev", every)),
-        Step("clang-tidy", 240, lint_step(lambda: lint.clang_tidy(BUILD / "dev", wheel))),
-        Step("c-clang", 240, c_tests("clang", ("unit", "headers"))),
-        Step("c-posix", 240, c_tests("posix", ("unit", "stress"))),
-        Step("c-asan", 300, c_tests("asan", ("unit", "stress"))),
+        Step("c-gcc", 300, c_tests("dev", every, short)),
+        Step("c-clang", 240, c_tests("clang", PARALLEL_LABELS)),
+        Step("c-posix", 240, c_tests("posix", ("unit",))),
+        Step("c-asan", 300, c_tests("asan", ("unit", "stress"), short)),
         *[
-            Step(f"{Path(folder).name}-{one.tag}", 240, python_tests(one, folder), one)
+            Step(f"{Path(folder).name}-{one.tag}", 300, python_tests(one, folder), one, beside=True)
             for folder, on_all in PYTEST_FOLDERS.items()
             for one in (chosen if on_all else pair)
         ],
-        *[Step(f"pip-alone-{one.tag}", 240, pip_alone(one), one) for one in pair[-1:]],
+        *[Step(f"pip-alone-{one.tag}", 240, pip_alone(one), one, True) for one in pair[-1:]],
     ]
 
 
@@ -314,15 +332,16 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
     tsan = [one for one in found if one.tsan]
     if not tsan:
         raise ToolError("no ThreadSanitizer CPython (tools/interpreters --ensure --tsan makes one)")
-    concurrent = ("stress", "linearizability")
     return [
-        Step("models", 420, own_runner("tests/model/run.py")),
-        Step("plants", 420, own_runner("tests/plants/run.py")),
+        *lint_steps(found)[3:],
+        Step("models", 480, own_runner("tests/model/run.py")),
+        Step("plants", 480, own_runner("tests/plants/run.py")),
         Step("c-tsan", 360, c_tests("tsan", ("unit", "stress"))),
-        Step("c-noise", 300, c_tests("noise", concurrent)),
-        Step("c-release", 300, c_tests("release", ("unit", *concurrent))),
+        Step("c-noise", 300, c_tests("noise", SERIAL_LABELS)),
+        Step("c-posix", 300, c_tests("posix", ("stress",))),
+        Step("c-release", 300, c_tests("release", ("unit", *SERIAL_LABELS))),
         Step("fuzz", 300, c_tests("fuzz", (FUZZ_LABEL,))),
-        Step(f"python-{tsan[-1].tag}", 480, tsan_python_tests(tsan[-1]), tsan[-1]),
+        Step(f"python-{tsan[-1].tag}", 600, tsan_python_tests(tsan[-1]), tsan[-1]),
     ]
 
 
