@@ -340,7 +340,7 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("c-noise", 300, c_tests("noise", SERIAL_LABELS)),
         Step("c-posix", 300, c_tests("posix", ("stress",))),
         Step("c-release", 300, c_tests("release", ("unit", *SERIAL_LABELS))),
-        Step("fuzz", 300, c_tests("fuzz", (FUZZ_LABEL,))),
+        Step("fuzz", 300, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"})),
         Step(f"python-{tsan[-1].tag}", 600, tsan_python_tests(tsan[-1]), tsan[-1]),
     ]
 
