@@ -49,7 +49,7 @@ DEMO_EXAMPLE = "examples/wordindex"
 APT_PURPOSES = {
     "demo": ["build"],
     "test": ["build", "lint", "verification"],
-    "verify": ["build", "lint", "verification", "interpreter-tsan"],
+    "verify": ["build", "lint", "verification", "interpreter-tsan", "peers"],
     "bench": ["build", "peers"],
     "all": ["build", "lint", "verification", "interpreter-tsan", "peers"],
 }

@@ -282,6 +282,20 @@ def own_runner(program: str) -> Callable[[Context], Outcome]:
     return step
 
 
+def bench_runs(context: Context) -> Outcome:
+    """The benchmarks build, all of them, and one area runs. Its figures are not judged here."""
+    summary = BUILD / "bench" / "summary.json"
+    summary.unlink(missing_ok=True)
+    command = [setup.TOOLS_PYTHON, ROOT / "bench" / "run.py", "--quick", "--area", "thread"]
+    if context.run(command) != 0:
+        raise ToolError(f"bench/run.py: {reason(context.log)}")
+    outcome = Outcome()
+    for row in json.loads(summary.read_text()):
+        name = f"{row['area']}: {row['row']}, {row['peer']}"
+        outcome.check(row["ours_ns"] > 0 and row["peer_ns"] > 0, name)
+    return outcome
+
+
 def tool_tests(context: Context) -> Outcome:
     return _pytest(context, setup.TOOLS_PYTHON, "tools/tests", {})
 
@@ -340,6 +354,7 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("c-noise", 300, c_tests("noise", SERIAL_LABELS)),
         Step("c-posix", 300, c_tests("posix", ("stress",))),
         Step("c-release", 300, c_tests("release", ("unit", *SERIAL_LABELS))),
+        Step("bench", 300, bench_runs),
         Step("fuzz", 300, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"})),
         Step(f"python-{tsan[-1].tag}", 600, tsan_python_tests(tsan[-1]), tsan[-1]),
     ]
