@@ -77,9 +77,10 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
 static uintptr_t lw_mutex_decide(void *arg, lw_unpark_result result)
 {
     lw_mutex_t *m = (lw_mutex_t *)arg;
-    /* (4) release: pairs with the acquires (1) and (3). The queue's lock is held and both bits are
-     * set, so nobody else changes the word. After this store the mutex may be gone: only the
-     * waiter's own memory is touched. */
+    /* (4) release: pairs with the acquires (1) and (3). The queue's lock is held and LOCKED is set,
+     * so the only change that another thread can make is to set PARKED, and it then fails to queue
+     * itself: its validate sees this store. After it the mutex may be gone: only the waiter's own
+     * memory is touched. */
     lw_atomic_store_release_u32(&m->word, result.more ? LW_MUTEX_PARKED_ : 0);
     return 0;
 }
