@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Sequences of operations on one map, single-threaded, against a model that is plain arrays. The input's first byte
- * chooses the kind of key, the second how often the allocator fails, the rest is the operations. */
+/* Sequences of operations on one map, single-threaded, against a model that is plain arrays. The
+ * input's first byte chooses the kind of key, the second how often the allocator fails, the rest is
+ * the operations. */
 #include <latchwork/map.h>
 
 #include "heap.h"
@@ -43,7 +44,8 @@ static void make_keys(lw_key_kind kind)
     size_t i;
     for (i = 0; i < KEYS; i++) {
         numbers[i] = i < KEYS / 2 ? i : UINT64_MAX - i;
-        /* Lengths 0 to 31, so that each tail of the hash is walked; the first byte tells them apart. */
+        /* Lengths 0 to 31, so that each tail of the hash is walked; the first byte tells them
+         * apart. */
         memset(texts[i], 'a', sizeof texts[i]);
         texts[i][0] = (char)i;
         texts[i][i % 31] = (char)i;

@@ -94,8 +94,8 @@ static lin_op history[THREADS][OPS];
 static pthread_barrier_t start, finish;
 static bool stop;
 
-/* Custom keys all collide, and comparing them takes its time, in the middle of each operation: so that operations
- * overlap on a machine with few processors too. */
+/* Custom keys all collide, and comparing them takes its time, in the middle of each operation: so
+ * that operations overlap on a machine with few processors too. */
 static lw_match match_slowly(void *probe, uint64_t stored_key)
 {
     static __thread support_random random;
@@ -369,7 +369,8 @@ static bool mutex_step(lin_state *state, const lin_op *op)
         state->present = true;
         return !was;
     }
-    /* A timed lock may give up while the mutex is free for a moment: it says nothing about the state. */
+    /* A timed lock may give up while the mutex is free for a moment: it says nothing about the
+     * state. */
     return op->kind == OP_LOCK_FOR || was;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The oracles of the map: every value names its key, iteration is exact, sums are exact, memory comes back. */
+/* The oracles of the map: every value names its key, iteration is exact, sums are exact, memory
+ * comes back. */
 #include <latchwork/map.h>
 
 #include "heap.h"

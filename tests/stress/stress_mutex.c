@@ -10,7 +10,8 @@
 
 enum { THREADS = 6, LOCKS = 3 };
 
-/* What a mutex guards. `owner` and `count` are plain: ThreadSanitizer sees an unlock that does not release. */
+/* What a mutex guards. `owner` and `count` are plain: ThreadSanitizer sees an unlock that does not
+ * release. */
 typedef struct guarded {
     lw_mutex_t mutex;
     int owner;
@@ -113,7 +114,8 @@ static uint64_t exclusion(void)
     return operations;
 }
 
-/* ---- The last user frees the mutex that it just unlocked: unlock must touch nothing after the release ---- */
+/* ---- The last user frees the mutex that it just unlocked: unlock must touch nothing after the
+ * release ---- */
 
 typedef struct shared_object {
     lw_mutex_t mutex;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Objects that wander between threads that come and go: each is destroyed once, when its last reference goes. */
+/* Objects that wander between threads that come and go: each is destroyed once, when its last
+ * reference goes. */
 #include <latchwork/ref.h>
 #include <latchwork/smr.h>
 
@@ -50,7 +51,8 @@ static object *make(stress_worker *w)
     return o;
 }
 
-/* The shadow is counted down before the reference goes and up after it came: it is never above the count. */
+/* The shadow is counted down before the reference goes and up after it came: it is never above the
+ * count. */
 static void drop(object *o)
 {
     CHECK_EQ(o->magic, LIVE);

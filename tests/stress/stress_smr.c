@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Use after free: what is reclaimed is poisoned and used again, and readers look twice in one section. */
+/* Use after free: what is reclaimed is poisoned and used again, and readers look twice in one
+ * section. */
 #include <latchwork/smr.h>
 
 #include "stress.h"
@@ -259,7 +260,8 @@ static uint64_t newcomers(void)
     return rounds;
 }
 
-/* ---- The store of a section's epoch may not be late: readers and a writer as close together as they can be ---- */
+/* ---- The store of a section's epoch may not be late: readers and a writer as close together as
+ * they can be ---- */
 
 static lw_atomic_ptr close_slot;
 
@@ -292,7 +294,8 @@ static void read_closely(stress_worker *w)
     free(cold);
 }
 
-/* Two objects in turn. The one that was taken out is poisoned as soon as the grace period has passed. */
+/* Two objects in turn. The one that was taken out is poisoned as soon as the grace period has
+ * passed. */
 static void replace_closely(stress_worker *w)
 {
     static object objects[2];

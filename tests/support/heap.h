@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An allocator for lw_domain_set_allocator that counts, fails on demand, and poisons what it releases. */
+/* An allocator for lw_domain_set_allocator that counts, fails on demand, and poisons what it
+ * releases. */
 #ifndef LW_TESTS_HEAP_H
 #define LW_TESTS_HEAP_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whether a history of operations on one object could have happened one after the other. After J. Wing, C. Gong
- * (1993): try every order that respects "ended before the other began"; with G. Lowe's (2017) memory of what was
- * tried already. Operations on different keys of a map are checked key by key, which loses nothing. */
+/* Whether a history of operations on one object could have happened one after the other. After J.
+ * Wing, C. Gong (1993): try every order that respects "ended before the other began"; with G.
+ * Lowe's (2017) memory of what was tried already. Operations on different keys of a map are checked
+ * key by key, which loses nothing. */
 #ifndef LW_TESTS_LINEARIZABILITY_H
 #define LW_TESTS_LINEARIZABILITY_H
 

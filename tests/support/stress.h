@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The frame of a stress program: `program` runs every case, `program case` one. The seed is printed and can be
- * set (LW_SEED), the time is bounded (LW_SECONDS a case), a hang is reported and ended by the watchdog. */
+/* The frame of a stress program: `program` runs every case, `program case` one. The seed is printed
+ * and can be set (LW_SEED), the time is bounded (LW_SECONDS a case), a hang is reported and ended
+ * by the watchdog. */
 #ifndef LW_TESTS_STRESS_H
 #define LW_TESTS_STRESS_H
 
@@ -18,8 +19,8 @@ int stress_main(int argc, char **argv, const stress_case *cases, size_t count);
 /* Until the case's time is up. */
 bool stress_running(void);
 
-/* A worker that runs until the time is up. One whose body returns earlier is replaced by a new thread with the next
- * number, so that threads come and go. */
+/* A worker that runs until the time is up. One whose body returns earlier is replaced by a new
+ * thread with the next number, so that threads come and go. */
 typedef struct stress_worker {
     int number;
     support_random random;

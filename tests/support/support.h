@@ -80,8 +80,9 @@ typedef struct support_step {
 void support_reach(support_step *step, int value);
 void support_await(support_step *step, int value);
 
-/* Runs fn in a forked child and gives its exit status as of waitpid; what it wrote to stderr goes to
- * `output` (may be NULL), cut to `size` and ended with a zero. The child is killed after 20 s. */
+/* Runs fn in a forked child and gives its exit status as of waitpid; what it wrote to stderr goes
+ * to `output` (may be NULL), cut to `size` and ended with a zero. The child is killed after 20 s.
+ */
 int support_fork(void (*fn)(void *arg), void *arg, char *output, size_t size);
 /* The same, and the child must end with 0. */
 void support_fork_ok(void (*fn)(void *arg), void *arg);

@@ -11,8 +11,8 @@
 
 extern char **environ;
 
-/* ThreadSanitizer's runtime asks for this. A forked child that starts threads is part of the contracts; the threads of
- * its parent, which it never had, are no leak. */
+/* ThreadSanitizer's runtime asks for this. A forked child that starts threads is part of the
+ * contracts; the threads of its parent, which it never had, are no leak. */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {

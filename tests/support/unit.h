@@ -3,8 +3,9 @@
  *
  *   TEST(name) { ... }
  *
- * and nothing else: CMake finds it by that line and makes it a CTest test, which runs `program name` in a
- * process of its own. `program` alone runs each case in a process of its own; `program --list` names them. */
+ * and nothing else: CMake finds it by that line and makes it a CTest test, which runs `program
+ * name` in a process of its own. `program` alone runs each case in a process of its own; `program
+ * --list` names them. */
 #ifndef LW_TESTS_UNIT_H
 #define LW_TESTS_UNIT_H
 

@@ -10,8 +10,8 @@ static pthread_mutex_t slots_mutex = PTHREAD_MUTEX_INITIALIZER;
 static support_thread guard;
 static int guard_stop;
 
-/* The slot's words are written by its worker and read by the guard: relaxed atomics, so that the guard orders
- * nothing that the code under test should order by itself. */
+/* The slot's words are written by its worker and read by the guard: relaxed atomics, so that the
+ * guard orders nothing that the code under test should order by itself. */
 #define SLOT_GET(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define SLOT_SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Ends a test that hangs, and says what waits on what. Each worker has a slot and ticks it; a worker that has not
- * ticked for LW_WATCHDOG seconds (20) makes the process print all slots and the library's waiters, and abort. */
+/* Ends a test that hangs, and says what waits on what. Each worker has a slot and ticks it; a
+ * worker that has not ticked for LW_WATCHDOG seconds (20) makes the process print all slots and the
+ * library's waiters, and abort. */
 #ifndef LW_TESTS_WATCHDOG_H
 #define LW_TESTS_WATCHDOG_H
 

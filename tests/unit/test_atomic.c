@@ -198,7 +198,8 @@ TEST(release_publishes_to_acquire)
     CHECK_EQ(LW_PLAIN_GET(payload), ROUNDS / 10 * 2);
 }
 
-/* Store buffering: with a full fence between each thread's store and load, one of the two sees the other's. */
+/* Store buffering: with a full fence between each thread's store and load, one of the two sees the
+ * other's. */
 static lw_atomic_u32 flag[2];
 static lw_atomic_u32 arrived;
 static uint32_t saw[2][ROUNDS];

@@ -160,7 +160,8 @@ TEST(operations_bytes)
     lw_key_t keys[80];
     CHECK(buffer != NULL);
     memset(buffer, 'x', LONG);
-    /* One is a prefix of the next; the empty one; bytes of zero; a long one; one that differs in the last byte. */
+    /* One is a prefix of the next; the empty one; bytes of zero; a long one; one that differs in
+     * the last byte. */
     for (i = 0; i < 70; i++) {
         keys[n++] = lw_key_bytes(buffer, i);
     }
@@ -564,8 +565,8 @@ TEST(scan_sees_each_once)
     map_end(map);
 }
 
-/* Keys below `stay` are there all the time; the others come and go between the steps, so that the table grows and
- * shrinks under the cursor. */
+/* Keys below `stay` are there all the time; the others come and go between the steps, so that the
+ * table grows and shrinks under the cursor. */
 static void scan_under_change(bool grow_first, size_t stay, size_t swell)
 {
     lw_map_t *map = map_of(LW_KEY_U64);

@@ -234,7 +234,8 @@ TEST(unpark_all)
     support_join(&apart.thread);
 }
 
-/* More addresses than there are queues, some of which so share one: a wake reaches its own address only. */
+/* More addresses than there are queues, some of which so share one: a wake reaches its own address
+ * only. */
 TEST(addresses_that_share_a_queue_stay_apart)
 {
     enum { MANY = 64, ADDRESSES = 20000 };

@@ -823,8 +823,8 @@ TEST(fork_inside_a_section)
 
 static int churn_stop;
 
-/* No lock and no heap in here: another thread would hold them at the fork. (The heap of a sanitizer is one that
- * a forked child cannot rely on; that of the C library is.) */
+/* No lock and no heap in here: another thread would hold them at the fork. (The heap of a sanitizer
+ * is one that a forked child cannot rely on; that of the C library is.) */
 typedef struct churned {
     lw_smr_node node; /* first */
     int retired;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A shared library that carries the whole of latchwork, hidden, as an extension does that vendors it. */
+/* A shared library that carries the whole of latchwork, hidden, as an extension does that vendors
+ * it. */
 #include "../../src/all.c"
 
 #include "copy.h"

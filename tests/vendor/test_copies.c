@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Libraries that each carry latchwork, loaded as Python loads extensions, and a program that carries it too. */
+/* Libraries that each carry latchwork, loaded as Python loads extensions, and a program that
+ * carries it too. */
 #include "copy.h"
 
 #include "unit.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An extension module that carries latchwork. It is built several times, under the name VENDORED_NAME. */
+/* An extension module that carries latchwork. It is built several times, under the name
+ * VENDORED_NAME. */
 #include <latchwork/cpython.h>
 
 #define VENDORED_STRING_(name) #name
@@ -207,8 +208,15 @@ static PyModuleDef_Slot vendored_slots[] = {
 };
 
 static PyModuleDef vendored_module = {
-    PyModuleDef_HEAD_INIT, VENDORED_STRING(VENDORED_NAME), NULL, 0, vendored_methods,
-    vendored_slots,        NULL,                           NULL, NULL,
+    PyModuleDef_HEAD_INIT,
+    VENDORED_STRING(VENDORED_NAME),
+    NULL,
+    0,
+    vendored_methods,
+    vendored_slots,
+    NULL,
+    NULL,
+    NULL,
 };
 
 PyMODINIT_FUNC VENDORED_INIT(VENDORED_NAME)(void)
