@@ -498,6 +498,18 @@ PLANTS = (
         (Catch("stress_map", "iteration"),),
     ),
     Plant(
+        "links-reused-early",
+        "a resize does not wait until no reader is on the chains whose links it uses",
+        (
+            Edit(
+                MAP,
+                "if (grace != LW_RESIZING && (grace == 0 || lw_smr_grace_passed(grace))) {",
+                "if (grace != LW_RESIZING) {",
+            ),
+        ),
+        (Catch("test_map", "a_second_resize_waits_for_readers_of_old_chains"),),
+    ),
+    Plant(
         "scan-repeats-after-a-shrink",
         "an iteration visits all of a bucket that has swallowed visited ones",
         (Edit(MAP, "if (lw_reverse_bits(e->hash) >= from) {", "if (e != NULL) {"),),

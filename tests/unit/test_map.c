@@ -5,6 +5,9 @@
 #include "heap.h"
 #include "unit.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 static lw_map_t *map_of(lw_key_kind keys)
@@ -1280,4 +1283,63 @@ TEST(no_addition_is_lost)
     }
     CHECK_EQ(total, THREADS * ADDS);
     map_end(sum_map);
+}
+
+/* ---- A reader that stands still on an old chain ---- */
+
+static lw_atomic_u32 reader_stands, reader_may_go;
+
+static void visit_and_stand(void *arg, const lw_map_entry *entry)
+{
+    (void)entry;
+    ++*(size_t *)arg;
+    lw_atomic_store_release_u32(&reader_stands, 1);
+    while (lw_atomic_load_acquire_u32(&reader_may_go) == 0) {
+        sched_yield();
+    }
+}
+
+static void *stand_in_a_scan(void *map)
+{
+    lw_map_cursor cursor = {0, false};
+    size_t *visits = (size_t *)calloc(1, sizeof *visits);
+    (void)lw_map_scan((lw_map_t *)map, &cursor, 1, visit_and_stand, visits);
+    return visits;
+}
+
+/* One resize may happen beside a reader. The next would use the links that the reader walks by, so
+ * it has to wait. */
+TEST(a_second_resize_waits_for_readers_of_old_chains)
+{
+    lw_map_config config;
+    lw_map_t *map;
+    pthread_t reader;
+    void *visits;
+    uint64_t key, value;
+    memset(&config, 0, sizeof config);
+    config.stripes = 1;
+    map = lw_map_new(&config);
+    CHECK_EQ(lw_map_put(map, 0, 0), LW_OK);
+    CHECK_EQ(lw_map_buckets(map), 1);
+    CHECK_EQ(pthread_create(&reader, NULL, stand_in_a_scan, map), 0);
+    while (lw_atomic_load_acquire_u32(&reader_stands) == 0) {
+        sched_yield();
+    }
+    for (key = 1; key < 1000; key++) {
+        CHECK_EQ(lw_map_put(map, key, key), LW_OK);
+    }
+    CHECK_EQ(lw_map_buckets(map), 2);
+    lw_atomic_store_release_u32(&reader_may_go, 1);
+    CHECK_EQ(pthread_join(reader, &visits), 0);
+    CHECK_EQ(*(size_t *)visits, 1); /* the chain as it was: one entry */
+    free(visits);
+    for (key = 1000; key < 2000; key++) {
+        CHECK_EQ(lw_map_put(map, key, key), LW_OK);
+    }
+    CHECK(lw_map_buckets(map) > 2);
+    for (key = 0; key < 2000; key++) {
+        CHECK(lw_map_get(map, key, &value));
+        CHECK_EQ(value, key);
+    }
+    map_end(map);
 }
