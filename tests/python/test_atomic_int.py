@@ -10,7 +10,7 @@ import operator
 import pickle
 
 import pytest
-from concurrency import run_threads
+from concurrency import run_threads, scaled
 from hypothesis import given
 from hypothesis import strategies as st
 from latchwork import AtomicInt
@@ -158,7 +158,7 @@ def test_neither_copied_nor_pickled_nor_subclassed():
 
 
 def test_threads_lose_no_update():
-    counter, bits, rounds = AtomicInt(), AtomicInt(), 20_000
+    counter, bits, rounds = AtomicInt(), AtomicInt(), scaled(20_000)
     tickets = run_threads(lambda: [counter.add(1) for _ in range(rounds)], count=4)
     assert counter.load() == 4 * rounds
     assert sorted(itertools.chain(*tickets)) == list(range(4 * rounds))

@@ -15,7 +15,7 @@ import time
 import weakref
 
 import pytest
-from concurrency import Faster, run_threads
+from concurrency import Faster, run_threads, scaled
 from latchwork import MISSING, ConcurrentDict, Mutex, flush
 
 
@@ -424,7 +424,7 @@ def test_f13_finalizers_that_let_other_threads_in():
     made = [0]
 
     def write(own):
-        for n in range(1500):
+        for n in range(scaled(1500)):
             name = names[(n * own) % 16]
             value = Bomb(lambda name=name: action(name))
             with count:
@@ -439,7 +439,7 @@ def test_f13_finalizers_that_let_other_threads_in():
         flush()
 
     def read():
-        for _ in range(1500):
+        for _ in range(scaled(1500)):
             for name, value in d.items():
                 assert name in names
                 assert type(value) is Bomb
@@ -479,11 +479,11 @@ def test_a_finalizer_that_drops_the_dictionary_itself():
 
 def test_a_long_chain_of_dictionaries_does_not_use_up_the_stack():
     chain = None
-    for _ in range(100_000):
+    for _ in range(scaled(100_000)):
         chain = ConcurrentDict(next=chain)
     del chain
     chain = None
-    for _ in range(100_000):
+    for _ in range(scaled(100_000)):
         chain = ConcurrentDict(next=chain)
     chain.clear()
 
@@ -525,7 +525,7 @@ def test_many_equal_hashes_in_one_bucket():
 
 
 def test_an_iterator_shared_by_threads():
-    for _ in range(20):
+    for _ in range(scaled(20)):
         d = ConcurrentDict({n: -n for n in range(3000)})
         for view in (d.keys(), d.values(), d.items()):
             iterator = iter(view)

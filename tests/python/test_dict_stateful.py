@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+from concurrency import scaled
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -156,7 +157,7 @@ class BesideADict(RuleBasedStateMachine):
 
 
 BesideADict.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=scaled(60),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],  # on a busy machine: it says nothing of the dict

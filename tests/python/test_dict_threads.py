@@ -8,10 +8,10 @@ import random
 import threading
 
 import pytest
-from concurrency import Faster, run_threads
+from concurrency import Faster, run_threads, scaled
 from latchwork import MISSING, AtomicInt, ConcurrentDict
 
-ROUNDS = 60_000
+ROUNDS = scaled(60_000)
 
 
 class Value:
@@ -125,7 +125,7 @@ def test_f1_no_lookup_returns_another_keys_value(make):
 @each_kind
 def test_writers_of_different_keys_lose_nothing(make):
     d = ConcurrentDict()
-    count = 3000 if make is not Custom else 150
+    count = scaled(3000 if make is not Custom else 150) // 2 * 2
 
     def work(own):
         for n in range(count):
@@ -165,7 +165,7 @@ def test_of_many_that_insert_one_wins_and_all_agree(make):
 )
 def test_no_increment_is_lost(increment):
     d = ConcurrentDict()
-    rounds = 2000
+    rounds = scaled(2000)
 
     def work():
         for n in range(rounds):
@@ -184,7 +184,7 @@ def increment_by_replace(d, key):
 
 
 def test_of_many_that_take_one_gets_it():
-    rounds = 3000
+    rounds = scaled(3000)
     d = ConcurrentDict({n: n for n in range(rounds)})
     takers = [
         lambda: [n for n in range(rounds) if d.pop(n, None) is not None],
@@ -220,7 +220,7 @@ def test_f8_iteration_beside_writers_that_grow_and_shrink_the_table():
     def churn(own):
         generator = random.Random(own)
         try:
-            for _ in range(12):
+            for _ in range(scaled(12)):
                 size = generator.choice([10, 300, 5000])
                 keys = [(own, next(fresh)) for _ in range(size)]
                 for key in keys:
@@ -320,7 +320,7 @@ def test_clear_beside_writers():
 
 def test_dictionaries_made_and_dropped_by_many_threads():
     def work():
-        for n in range(300):
+        for n in range(scaled(300)):
             d = ConcurrentDict({k: Value(k, n) for k in range(20)})
             d.update(d.copy())
             assert len(d) == 20
@@ -334,7 +334,7 @@ def test_a_dictionary_handed_from_thread_to_thread():
     box = ConcurrentDict()
 
     def work(own):
-        for n in range(500):
+        for n in range(scaled(500)):
             d = ConcurrentDict({k: Value(k, n) for k in range(10)})
             other = box.pop(1 - own, None)
             box[own] = d

@@ -14,7 +14,7 @@ import unittest
 import weakref
 
 import pytest
-from concurrency import Faster, run_threads
+from concurrency import Faster, run_threads, scaled
 from latchwork import AtomicInt, Mutex
 
 
@@ -149,7 +149,7 @@ def test_f9_of_many_releases_at_once_one_counts():
         return 1
 
     with Faster():
-        for _ in range(200):
+        for _ in range(scaled(200)):
             mutex.acquire()
             assert sum(run_threads(release, count=3)) == 1
             assert not mutex.locked()
@@ -180,7 +180,7 @@ def test_mutual_exclusion():
 
     def work():
         nonlocal count
-        for _ in range(5000):
+        for _ in range(scaled(5000)):
             with mutex:
                 inside[0] += 1
                 assert inside[0] == 1
@@ -189,7 +189,7 @@ def test_mutual_exclusion():
 
     with Faster():
         run_threads(work, count=4)
-    assert count == 20_000
+    assert count == 4 * scaled(5000)
 
 
 def test_a_waiter_is_woken():
@@ -235,7 +235,7 @@ def test_f10_f14_a_waiter_is_detached(wait):
 
 
 def test_a_mutex_that_its_last_user_drops():
-    for _ in range(300):
+    for _ in range(scaled(300)):
         holder = [Mutex()]
 
         def use(holder=holder):
