@@ -72,7 +72,7 @@ def missing_kinds(found: list[Interpreter]) -> list[str]:
 
 def show_failure(console: Console, one: Finished) -> None:
     for failure in one.outcome.failures[:SHOWN_FAILURES]:
-        console.print(f"    {failure}", markup=False, highlight=False)
+        console.print(f"    {failure}", markup=False, highlight=False, soft_wrap=True)
     left = len(one.outcome.failures) - SHOWN_FAILURES
     if left > 0:
         console.print(f"    and {left} more", highlight=False)
@@ -133,13 +133,16 @@ def run_and_show(
 ) -> list[Finished]:
     """Run steps, as many at once as there are cores; each is shown when it ends."""
     titles = [title for title, _ in titled]
-    if not sys.stdout.isatty():
-        for title in titles:
+
+    def run(title: str, step: steps.Step) -> Finished:
+        if not sys.stdout.isatty():
             say(f"{title} ...")
+        return run_step(step, found)
+
     shown = ", ".join(titles[:2]) + (" and more" if len(titles) > 2 else "")
     finished: dict[str, Finished] = {}
     with console.status(shown), concurrent.futures.ThreadPoolExecutor(cores()) as pool:
-        waiting = {pool.submit(run_step, step, found): title for title, step in titled}
+        waiting = {pool.submit(run, title, step): title for title, step in titled}
         try:
             for future in concurrent.futures.as_completed(waiting):
                 title = waiting[future]
