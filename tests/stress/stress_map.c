@@ -7,6 +7,7 @@
 #include "stress.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <string.h>
 
 static lw_map_t *map;
@@ -495,6 +496,15 @@ static void check_memory(const char *what, size_t resident, size_t bytes)
     }
 }
 
+static pthread_barrier_t all_here;
+
+static void take_a_record(void *arg)
+{
+    (void)arg;
+    CHECK(lw_thread_self() != NULL);
+    pthread_barrier_wait(&all_here); /* all at once, or one record would serve them in turn */
+}
+
 static uint64_t memory(void)
 {
     uint64_t numbers[MEMORY_THREADS] = {0, 1};
@@ -506,6 +516,8 @@ static uint64_t memory(void)
     CHECK(lw_thread_self() != NULL);
     begin(LW_KEY_U64);
     /* What threads cost once (records, stacks) is no memory of the map. */
+    CHECK_EQ(pthread_barrier_init(&all_here, NULL, MEMORY_THREADS), 0);
+    support_run(MEMORY_THREADS, take_a_record, numbers, sizeof numbers[0]);
     memory_count = many / 50;
     support_run(MEMORY_THREADS, turn_over, numbers, sizeof numbers[0]);
     CHECK_EQ(lw_smr_flush(), LW_OK);
