@@ -22,6 +22,11 @@ PARALLEL_LABELS = ("unit", "headers")
 SERIAL_LABELS = ("stress", "linearizability")
 FUZZ_LABEL = "fuzz"
 
+# gcc 12's AddressSanitizer does not hold its allocator's locks over a fork, so that now and then a
+# child of a process whose other threads allocate waits for one of them for ever. These tests run
+# in all other builds.
+NOT_UNDER_ASAN = "fork_while_"
+
 # Folders of pytest, and whether they run on every interpreter or on one of each kind.
 PYTEST_FOLDERS = {
     "tests/python": True,
@@ -85,9 +90,12 @@ def _ctest(
     jobs: int,
     part: str,
     env: Mapping[str, str] | None = None,
+    exclude: str | None = None,
 ) -> Outcome:
     report = context.report_file(f"-{part}")
     command = ["ctest", "--preset", preset, "-L", f"^({'|'.join(labels)})$", "-j", str(jobs)]
+    if exclude:
+        command += ["-E", exclude]
     return context.run_for_report([*command, "--output-junit", report], report, env)
 
 
@@ -125,7 +133,10 @@ def _labels(preset: str) -> Counter[str]:
 
 
 def c_tests(
-    preset: str, labels: Sequence[str], env: Mapping[str, str] | None = None
+    preset: str,
+    labels: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    exclude: str | None = None,
 ) -> Callable[[Context], Outcome]:
     """Build a preset, and run its tests that have one of the labels; each has to have some."""
 
@@ -144,8 +155,10 @@ def c_tests(
         ):
             wanted = [label for label in labels if label in kind and counts[label]]
             if wanted:
-                outcome.add(_ctest(context, preset, wanted, jobs, part, env))
+                outcome.add(_ctest(context, preset, wanted, jobs, part, env, exclude))
         outcome.note = ", ".join(f"{label} {counts[label]}" for label in labels)
+        if exclude:
+            outcome.note += f"; without {exclude}*"
         return outcome
 
     return step
@@ -332,7 +345,7 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
         Step("c-gcc", 300, c_tests("dev", every, short)),
         Step("c-clang", 240, c_tests("clang", PARALLEL_LABELS)),
         Step("c-posix", 240, c_tests("posix", ("unit",))),
-        Step("c-asan", 300, c_tests("asan", ("unit", "stress"), short)),
+        Step("c-asan", 300, c_tests("asan", ("unit", "stress"), short, NOT_UNDER_ASAN)),
         *[
             Step(f"{Path(folder).name}-{one.tag}", 300, python_tests(one, folder), one, beside=True)
             for folder, on_all in PYTEST_FOLDERS.items()
