@@ -141,39 +141,54 @@ def test_an_error_leaves_no_reference_behind(failing):
 # ---- F2, F3, F4: __eq__ that changes the dictionary ----
 
 
-@each_operation
-def test_f2_a_stored_key_lives_while_eq_runs(operation):
-    freed_too_early = []
+class Mortal(tuple):
+    """Compared by tuple's C code, which borrows both operands while it asks their items."""
 
-    class Watched(Key):
-        running = False
-        __hash__ = Key.__hash__
+    freed: list | None = None
 
-        def __eq__(self, other):
-            self.running = True
-            try:
-                return super().__eq__(other)
-            finally:
-                gc.collect()
-                flush()
-                self.running = False
+    def __del__(self):
+        if self.freed is not None:
+            self.freed.append(self[0].name)
 
-        def __del__(self):
-            if self.running:
-                freed_too_early.append(self)
 
-    def drop_all(*_):
-        d.clear()
+# == compares the lengths first.
+@pytest.mark.parametrize(
+    "operation", [OPERATIONS[name] for name in OPERATIONS if name != "equality"]
+)
+@pytest.mark.parametrize("others", [0, 1, 6])
+def test_f2_stored_keys_live_until_the_operation_is_done(operation, others):
+    """The one being compared, and those that were: no other key may come to lie at its address."""
+    freed, freed_too_early, compared = [], [], []
+
+    def drop_compared(key, _):
+        if key.name in compared:
+            return
+        compared.append(key.name)
+        names, compared[:] = list(compared), [key[0].name for key in d]  # none while we remove
+        for stored in list(d):
+            if stored[0].name in names:
+                del d[stored]
+        del stored
+        compared[:] = names
         gc.collect()
+        flush()
+        freed_too_early.extend(freed)
 
-    d = ConcurrentDict({Watched("a", drop_all): "value"})
+    d = ConcurrentDict()
+    for name in ["a", *range(others)]:
+        d[Mortal((Key(name), 1))] = "value"
+    for key in d:
+        key.freed = freed
+        key[0].on_eq = drop_compared
+    del key
     with contextlib.suppress(KeyError):
-        operation(d, Key("a"))
+        operation(d, Mortal((Key("a"), 1)))
     assert not freed_too_early
-    d = ConcurrentDict({Watched("b", drop_all): "value", Watched("c", drop_all): "value"})
-    with contextlib.suppress(KeyError):
-        operation(d, Key("a"))
-    assert not freed_too_early
+    assert compared
+    d.clear()
+    gc.collect()
+    flush()
+    assert len(freed) == 1 + others
 
 
 # What an operation gives if the key was taken out while it was compared: as if before.
@@ -522,6 +537,30 @@ def test_many_equal_hashes_in_one_bucket():
     assert len(copied) == 300
     popped = [d.popitem()[1] for _ in range(300)]
     assert sorted(popped) == list(range(300))
+
+
+def test_an_entry_is_yielded_as_it_is_at_its_turn():
+    """Although the whole bucket was read at the first."""
+
+    class Same(int):
+        def __hash__(self):
+            return 7
+
+    keys = [Same(n) for n in range(60)]
+    d = ConcurrentDict.fromkeys(keys, "old")
+    views = [iter(view) for view in (d.keys(), d.values(), d.items())]
+    for view in views:
+        next(view)
+    for key in keys[::2]:
+        del d[key]
+    for key in keys[1::2]:
+        d[key] = "new"
+    left_keys, left_values, left_items = map(list, views)
+    assert all(key % 2 for key in left_keys)
+    assert set(left_values) == {"new"}
+    assert {value for _, value in left_items} == {"new"}
+    for left in (left_keys, left_values, left_items):
+        assert 29 <= len(left) <= 30
 
 
 def test_an_iterator_shared_by_threads():

@@ -155,6 +155,24 @@ def test_f9_of_many_releases_at_once_one_counts():
             assert not mutex.locked()
 
 
+def test_f9_releases_that_race():
+    mutex, balance = Mutex(), AtomicInt()
+
+    def work():
+        for _ in range(scaled(20_000)):
+            if mutex.acquire(False):
+                balance.add(1)
+            try:
+                mutex.release()
+                balance.sub(1)
+            except RuntimeError:
+                pass
+
+    with Faster():
+        run_threads(work, count=3)
+    assert balance.load() == mutex.locked()
+
+
 def test_of_what_kind_it_is():
     mutex = Mutex()
     assert repr(mutex).startswith("<unlocked latchwork.Mutex object at 0x")
