@@ -56,7 +56,7 @@ def run_python(code: str, *arguments: str, limit_s: float = 110) -> str:
         [sys.executable, "-X", "faulthandler", "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=limit_s * (5 if SANITIZED else 1),
+        timeout=limit_s * (2 if SANITIZED else 1),
         check=False,
     )
     assert done.returncode == 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"

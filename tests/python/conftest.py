@@ -8,10 +8,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from concurrency import SANITIZED
+from concurrency import SANITIZED, scaled
+from hypothesis import settings
 
 # Many times what the slowest test takes.
-LIMIT_S = 600 if SANITIZED else 120
+LIMIT_S = 240 if SANITIZED else 120
+
+settings.register_profile("here", max_examples=scaled(100), deadline=None)
+settings.load_profile("here")
 
 _report = pytest.StashKey[int]()
 
