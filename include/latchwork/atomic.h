@@ -7,7 +7,7 @@
  *   lw_atomic_store_{relaxed,release}_T(lw_atomic_T *, value)
  *   lw_atomic_exchange_{relaxed,acquire,release,acq_rel}_T(lw_atomic_T *, value)   -> old value
  *   lw_atomic_cas_{relaxed,acquire,release,acq_rel}_T(lw_atomic_T *, &expected, desired) -> bool
- *   lw_atomic_{add,sub,or,and,xor}_{relaxed,acquire,release,acq_rel}_T(lw_atomic_T *, n) -> old value
+ *   lw_atomic_{add,sub,or,and,xor}_{relaxed,acquire,release,acq_rel}_T(lw_atomic_T *, n) -> old
  *
  * T is u8, u32, u64 or ptr (void *); the arithmetic exists for u32 and u64. A cas does not fail
  * spuriously; one that fails has the load half of its order (acquire for acquire and acq_rel, else
@@ -16,12 +16,12 @@
  *   lw_fence_seq_cst()   orders earlier stores before later loads. Nothing else here is a fence:
  *                        data is published by a release store and read by an acquire load, which
  *                        race detectors understand.
- *   lw_fence_light()     the cheap half of an asymmetric pair: it keeps the compiler from reordering.
+ *   lw_fence_light()     the cheap half of an asymmetric pair: only the compiler is bound.
  *                        The dear half (lw_membarrier_) makes every running thread
  *                        of the process execute a full fence. After P. Sewell et al.'s use of
  *                        sys_membarrier in liburcu, and C++ proposal P1202.
  *   LW_PLAIN(T) f        a field that is shared but protected by something else (a lock, a
- *                        publication): read it with LW_PLAIN_GET(f), write it with LW_PLAIN_SET(f, v).
+ *                        publication): read by LW_PLAIN_GET(f), written by LW_PLAIN_SET(f, v).
  *                        A plain T in production; checked for races under the model checker.
  *   lw_cpu_relax()       a hint inside a spin loop.
  *

@@ -2,7 +2,7 @@
 /* Latchwork beside Python: all that an extension module includes. Works on CPython 3.11 and later,
  * with the GIL and free-threaded, and uses no private call of CPython.
  *
- *   static int exec(PyObject *module) { return lw_py_init(module); }      // in the Py_mod_exec slot
+ *   static int exec(PyObject *module) { return lw_py_init(module); }   // in the Py_mod_exec slot
  *
  * After lw_py_init, a wait in any lock of this library detaches the thread from Python while it
  * sleeps (the GIL is released, or the thread state detached), if the thread is attached, and

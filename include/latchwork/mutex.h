@@ -2,12 +2,14 @@
 /* A mutual-exclusion lock of four bytes. All-zero bytes are an unlocked mutex; nothing to destroy.
  *
  * The word:
- *   bit      set by                                        cleared by
- *   LOCKED   a cas of a locker                             unlock
- *   PARKED   a locker about to sleep, while LOCKED is set  unlock, when nobody else waits, or the last waiter
- *                                                          that gives up; both under the wait queue's lock
- *   Whoever is in the wait queue has PARKED set for it; the converse may fail, and costs one empty look into the
- *   queue. docs/mutex.md has the argument.
+ *   bit      set by                              cleared by
+ *   LOCKED   a cas of a locker                   unlock
+ *   PARKED   a locker about to sleep, while      unlock, when nobody else waits, or the last
+ *            LOCKED is set                       waiter that gives up; both under the wait
+ *                                                queue's lock
+ *
+ * Whoever is in the wait queue has PARKED set for it; the converse may fail, and costs one empty
+ * look into the queue. docs/mutex.md has the argument.
  *
  * Not recursive, no owner. The memory may be freed by whoever locks next: unlock touches nothing of
  * the mutex after the release. A woken thread competes with newcomers (no hand-over). Everything a

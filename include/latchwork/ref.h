@@ -5,17 +5,18 @@
  * of yours. docs/ref.md has the argument.
  *
  * Fields:
- *   owner    the record of the thread that the count is biased to; LW_REF_NO_OWNER_ once merged; while QUEUED
- *            and handed over, a link of the owner's queue (low bit set)
+ *   owner    the record of the thread that the count is biased to; LW_REF_NO_OWNER_ once merged;
+ *            while QUEUED and handed over, a link of the owner's queue (low bit set)
  *   local    references counted by the owner; LW_REF_IMMORTAL_ for an object that is never freed
  *   shared   bits 0 and 1: the state; bits 2 to 31: references counted by others, signed
  * State:
  *   BIASED   the count is local + shared; shared is not negative
- *   QUEUED   as BIASED, and one of the references belongs to the owner's queue: a thread that is not the owner
- *            gave up a reference that shared did not hold. shared may be negative.
+ *   QUEUED   as BIASED, and one of the references belongs to the owner's queue: a thread that is
+ *            not the owner gave up a reference that shared did not hold. shared may be negative.
  *   MERGED   the count is shared; final. MERGED with count 0 is dead.
- *   BIASED -> QUEUED by a thread that is not the owner; BIASED -> MERGED by the owner; QUEUED -> MERGED by the owner,
- *   or by anybody once the owner has exited, under the record's lock.
+ *   BIASED -> QUEUED by a thread that is not the owner; BIASED -> MERGED by the owner;
+ *   QUEUED -> MERGED by the owner, or by anybody once the owner has exited, under the record's
+ *   lock.
  *
  * `destroy` runs once, when the count has reached zero, on the thread that dropped the last
  * reference or, after a hand-over, on the owner, during one of its lw_ref_dec, lw_ref_drain, or its

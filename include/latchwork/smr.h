@@ -100,8 +100,8 @@ LW_API bool lw_smr_in_section(void);
  * have seen it is open. Outside of sections it may run due free functions on this thread: hold no
  * lock that one of them takes. Inside of one it only queues.
  *   LW_OK     queued or freed
- *   LW_NOMEM  no memory for the note, and a section is open, so that waiting is impossible: `ptr` is the
- *             caller's still. Outside of a section it waits instead and returns LW_OK.
+ *   LW_NOMEM  no memory for the note, and a section is open, so that waiting is impossible: `ptr`
+ *             is the caller's still. Outside of a section it waits instead and returns LW_OK.
  * Lock-free but for the memory allocator. Any attach state. */
 LW_API lw_status lw_smr_retire(void *ptr, void (*free_fn)(void *ptr));
 

@@ -108,8 +108,8 @@ lw_domain *lw_domain_get(void)
 
 lw_domain *lw_domain_foreign_(void)
 {
-    void *found = lw_atomic_load_acquire_ptr(&lw_domain_anchor_);
-    return found != NULL && found != lw_domain_get() ? (lw_domain *)found : NULL;
+    void *other = lw_atomic_load_acquire_ptr(&lw_domain_anchor_);
+    return other != NULL && other != lw_domain_get() ? (lw_domain *)other : NULL;
 }
 
 bool lw_domain_fits_(const lw_domain *domain)

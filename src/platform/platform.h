@@ -2,11 +2,11 @@
 /* What the library asks of an operating system: this and nothing else. A new system is one new
  * file.
  *
- *   lw_parker         one sleeping thread: prepare, wait, wake. A wake is never lost; it may be given
- *                     before the wait. Wake may touch the memory of the parker's address after the waiter has
- *                     gone on, but does not read or write it.
- *   lw_rawlock        a lock for a few dozen instructions: blocks without hooks, knows nothing of hosts.
- *                     All-zero is unlocked.
+ *   lw_parker         one sleeping thread: prepare, wait, wake. A wake is never lost; it may be
+ *                     given before the wait. Wake may pass the parker's address on after the waiter
+ *                     has gone on, but does not read or write it then.
+ *   lw_rawlock        a lock for a few dozen instructions: blocks without hooks, knows nothing of
+ *                     hosts. All-zero is unlocked.
  *   membarrier        every running thread of the process executes a full fence.
  *   key               one value per thread, with a destructor at its exit.
  *

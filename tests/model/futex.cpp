@@ -7,8 +7,9 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
-/* FUTEX_WAIT sleeps if the word has the value expected, looked at in one step with queueing; it may end
- * for no reason, once a thread. FUTEX_WAKE knows the address and does not look at the memory. */
+/* FUTEX_WAIT sleeps if the word has the value expected, looked at in one step with queueing; it may
+ * end for no reason, once a thread. FUTEX_WAKE knows the address and does not look at the
+ * memory. */
 static bool futex_spurious[MODEL_THREADS];
 
 static const lw_rl_site futex_site = {"futex", "futex.cpp", 0, "futex"};
@@ -54,7 +55,8 @@ struct futex_suite {
     }
 };
 
-template <class D, int N, int turns> struct futex_lock : model_suite<D, N, false> {
+template <class D, int N, int turns>
+struct futex_lock : model_suite<D, N, false> {
     lw_rawlock lock;
     LW_PLAIN(int) data;
 
@@ -77,14 +79,13 @@ template <class D, int N, int turns> struct futex_lock : model_suite<D, N, false
         MODEL_ASSERT(lock.word.latest() == 0);
     }
 };
-struct futex_lock_pair : futex_lock<futex_lock_pair, 2, 2> {
-};
+struct futex_lock_pair : futex_lock<futex_lock_pair, 2, 2> {};
 MODEL_SUITE(futex_lock_pair);
-struct futex_lock_three : futex_lock<futex_lock_three, 3, 1> {
-};
+struct futex_lock_three : futex_lock<futex_lock_three, 3, 1> {};
 MODEL_SUITE(futex_lock_three);
 
-/* The wake comes before, during or after the wait, which may have a limit; then the waiter's memory is gone. */
+/* The wake comes before, during or after the wait, which may have a limit; then the waiter's memory
+ * is gone. */
 struct futex_parker : model_suite<futex_parker, 2, false> {
     lw_parker *parker;
     LW_PLAIN(int) data;
@@ -111,9 +112,7 @@ struct futex_parker : model_suite<futex_parker, 2, false> {
             model_free(parker);
         }
     }
-    void check()
-    {
-    }
+    void check() {}
 };
 MODEL_SUITE(futex_parker);
 

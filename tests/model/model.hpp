@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The world that the shipped sources run in under Relacy: threads, memory, blocking, and the command
- * line of a harness. A harness defines its configuration, includes this, then includes the sources
- * under test, then defines suites. docs/models.md has the rest. */
+/* The world that the shipped sources run in under Relacy: threads, memory, blocking, and the
+ * command line of a harness. A harness defines its configuration, includes this, then includes the
+ * sources under test, then defines suites. docs/models.md has the rest. */
 #ifndef LATCHWORK_MODEL_HPP
 #define LATCHWORK_MODEL_HPP
 
@@ -26,12 +26,9 @@ static inline struct lw_tls_slot *model_slot(void);
 
 #include "base/domain_internal.h"
 
-#include <fstream>
-#include <signal.h>
-#include <sys/time.h>
-#include <unistd.h>
+#include "engine.hpp"
 
-enum { MODEL_THREADS = 4, MODEL_ARENA = 256 * 1024, MODEL_BLOCKS = 256 };
+enum { MODEL_ARENA = 256 * 1024, MODEL_BLOCKS = 256 };
 
 struct model_thread {
     lw_tls_slot slot;
@@ -62,8 +59,8 @@ struct model_state {
     void (*fork_parent)(void);
     void (*fork_child)(void);
     unsigned fork_handlers; /* how often they were given */
-    unsigned keys_missing; /* so many keys cannot be made */
-    bool clock_jumps; /* the clock goes on by a second, or not, at each look */
+    unsigned keys_missing;  /* so many keys cannot be made */
+    bool clock_jumps;       /* the clock goes on by a second, or not, at each look */
     void (*at_exit)(void *value);
 };
 
@@ -88,7 +85,8 @@ static inline struct lw_tls_slot *model_slot(void)
         }                                                                                          \
     } while (0)
 
-/* ---- memory: zeroed, never used twice in an execution, and full of other bytes once given back ---- */
+/* ---- memory: zeroed, never used twice in an execution, and full of other bytes once given back
+ * ---- */
 
 static inline void *model_calloc(size_t count, size_t size)
 {
@@ -122,7 +120,8 @@ static inline void model_free(void *ptr)
     MODEL_ASSERT(!"free of something else");
 }
 
-template <class T> static inline T *model_new(void)
+template <class T>
+static inline T *model_new(void)
 {
     return (T *)model_calloc(1, sizeof(T));
 }
@@ -174,7 +173,8 @@ static inline void model_set_key(unsigned *key)
 {
     *key = 1;
 }
-template <class K> static inline void model_set_key(K *key)
+template <class K>
+static inline void model_set_key(K *key)
 {
     LW_PLAIN_SET(key->number, 1);
 }
@@ -211,6 +211,7 @@ void lw_parker_wake_(lw_parker *parker)
     const void *address = parker;
     parker->state.store(0, rl::mo_release, model_parker_site);
     model_wake(address, true);
+    rl::ctx().sched(); /* a system call: the waiter may be gone before the waker goes on */
 }
 
 void lw_parker_finish_(lw_parker *parker)
@@ -337,8 +338,13 @@ LW_EXTERN_C_END
 
 /* ---- suites ---- */
 
+void model_act_as(int thread)
+{
+    model.as = thread;
+}
+
 /* What a thread does at its end: the destructors of the key. */
-static inline void model_thread_exit(void)
+void model_thread_exit(void)
 {
     model_thread *t = &model.threads[model_self()];
     int round;
@@ -361,196 +367,50 @@ static inline void model_attach(int thread)
     model.as = as;
 }
 
-static inline void model_begin(bool make_domain, unsigned keys_missing)
+model_entry *model_entries;
+const model_entry *model_chosen;
+
+/* The base of a suite D, which may have a makes_domain and a keys_missing of its own. */
+template <class D, int N, bool exits>
+struct model_suite : model_case {
+    static const int model_threads = N;
+    static const bool model_exits = exits;
+    static const bool makes_domain = true;
+    static const unsigned keys_missing = 0;
+};
+
+template <class D>
+struct model_registration {
+    model_entry entry;
+
+    explicit model_registration(const char *name)
+    {
+        model_entry mine = {
+            name,      D::model_threads, D::model_exits, D::makes_domain, D::keys_missing,
+            construct, model_entries};
+        entry = mine;
+        model_entries = &entry;
+    }
+    static model_case *construct(void *storage)
+    {
+        return ::new (storage) D();
+    }
+};
+#define MODEL_SUITE(name) static model_registration<name> model_register_##name(#name)
+
+void model_begin(void)
 {
     lw_rl_begin();
     memset(model_arena, 0, model.used);
     memset((void *)&model, 0, sizeof model);
     memset((void *)&lw_own_domain, 0, sizeof lw_own_domain);
     model.now_ns = 1000;
-    model.keys_missing = keys_missing;
+    model.keys_missing = model_chosen->keys_missing;
     lw_rl_quiet_ = NULL;
-    if (make_domain) {
+    if (model_chosen->makes_domain) {
         (void)lw_domain_get();
         lw_rl_quiet_ = model_quiet;
     }
-}
-
-/* D has: void setup() as thread model.as, void body(unsigned), void check(). `exits`: threads run
- * their exit handlers after body. */
-template <class D, int N, bool exits> struct model_suite : rl::test_suite<D, N> {
-    static const bool makes_domain = true;
-    static const unsigned keys_missing = 0;
-
-    void before()
-    {
-        model_begin(D::makes_domain, D::keys_missing);
-        model.as = 0;
-        static_cast<D *>(this)->setup();
-        model.as = -1;
-    }
-    void thread(unsigned i)
-    {
-        static_cast<D *>(this)->body(i);
-        if (exits) {
-            model_thread_exit();
-        }
-    }
-    void after()
-    {
-        model.as = 0;
-        static_cast<D *>(this)->check();
-        model.as = -1;
-        lw_rl_end();
-    }
-};
-
-struct model_entry {
-    const char *name;
-    bool (*run)(rl::test_params &params);
-    model_entry *next;
-};
-static model_entry *model_entries;
-
-template <class D> static bool model_run(rl::test_params &params)
-{
-    lw_rl_threads_of<D::params::thread_count>::install();
-    return rl::simulate<D>(params);
-}
-
-template <class D> struct model_registration {
-    model_entry entry;
-    explicit model_registration(const char *name)
-    {
-        entry.name = name;
-        entry.run = model_run<D>;
-        entry.next = model_entries;
-        model_entries = &entry;
-    }
-};
-#define MODEL_SUITE(name) static model_registration<name> model_register_##name(#name)
-
-/* The file and line of a place, its operation, and the order it is weakened to; for a fence the
- * order is "none": it is left out. */
-static inline bool model_parse_mutation(char *text)
-{
-    static const struct {
-        const char *name;
-        rl::memory_order order;
-    } orders[] = {{"relaxed", rl::mo_relaxed},
-                  {"acquire", rl::mo_acquire},
-                  {"release", rl::mo_release},
-                  {"none", rl::mo_relaxed}};
-    char *line = strchr(text, ':');
-    char *op = line != NULL ? strchr(line + 1, ':') : NULL;
-    char *order = op != NULL ? strchr(op + 1, '=') : NULL;
-    if (order == NULL) {
-        return false;
-    }
-    *line++ = *op++ = *order++ = '\0';
-    for (const auto &known : orders) {
-        if (strcmp(known.name, order) == 0) {
-            lw_rl_mutation_.order = known.order;
-            lw_rl_mutation_.file = text;
-            lw_rl_mutation_.line = (unsigned)strtoul(line, NULL, 10);
-            lw_rl_mutation_.op = op;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void model_out_of_time(int signal)
-{
-    static const char text[] = "{\"result\": \"OUT OF TIME\"}\n";
-    (void)signal;
-    if (write(STDOUT_FILENO, text, sizeof text - 1) != 0) {
-        _exit(3);
-    }
-}
-
-/* Prints one JSON object. 0: every execution went through; 1: one failed; 2: misuse; 3: out of time. */
-static int model_main(int argc, char **argv)
-{
-    rl::test_params params;
-    std::ofstream trace("/dev/null");
-    const model_entry *entry = NULL;
-    struct timeval start, end;
-    const char *separator = "";
-    bool passed;
-    int i;
-    params.search_type = rl::sched_bound;
-    params.context_bound = 2;
-    params.execution_depth_limit = 5000;
-    for (i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--list") == 0) {
-            for (entry = model_entries; entry != NULL; entry = entry->next) {
-                printf("%s\n", entry->name);
-            }
-            return 0;
-        }
-        if (strcmp(argv[i], "--coverage") == 0) {
-            lw_rl_coverage_.wanted = true;
-            continue;
-        }
-        if (argv[i][0] != '-') {
-            for (entry = model_entries; entry != NULL && strcmp(entry->name, argv[i]) != 0;) {
-                entry = entry->next;
-            }
-            continue;
-        }
-        i++;
-        if (strcmp(argv[i - 1], "--bound") == 0) {
-            params.context_bound = (unsigned)strtoul(value, NULL, 10);
-        } else if (strcmp(argv[i - 1], "--random") == 0) {
-            params.search_type = rl::sched_random;
-            params.iteration_count = strtoull(value, NULL, 10);
-        } else if (strcmp(argv[i - 1], "--seconds") == 0) {
-            signal(SIGALRM, model_out_of_time);
-            alarm((unsigned)strtoul(value, NULL, 10));
-        } else if (strcmp(argv[i - 1], "--trace") == 0) {
-            trace.close();
-            trace.open(value);
-        } else if (strcmp(argv[i - 1], "--fences") == 0 && strcmp(value, "symmetric") == 0) {
-            lw_rl_fences_ = LW_RL_FENCES_SYMMETRIC;
-        } else if (strcmp(argv[i - 1], "--fences") == 0 && strcmp(value, "global") == 0) {
-            lw_rl_fences_ = LW_RL_FENCES_GLOBAL;
-        } else if (strcmp(argv[i - 1], "--fences") == 0 && strcmp(value, "real") == 0) {
-            lw_rl_fences_ = LW_RL_FENCES_REAL;
-        } else if (strcmp(argv[i - 1], "--weaken") != 0 || value[0] == '\0' ||
-                   !model_parse_mutation(argv[i])) {
-            fprintf(stderr, "%s: what is %s %s?\n", argv[0], argv[i - 1], value);
-            return 2;
-        }
-    }
-    if (entry == NULL) {
-        fprintf(stderr, "%s: which suite?\n", argv[0]);
-        return 2;
-    }
-    params.output_stream = &trace;
-    params.progress_stream = &trace;
-    gettimeofday(&start, NULL);
-    passed = entry->run(params);
-    gettimeofday(&end, NULL);
-    printf("{\"suite\": \"%s\", \"result\": \"%s\", \"iterations\": %llu, \"seconds\": %.3f, "
-           "\"sites\": [",
-           entry->name, rl::test_result_str(params.test_result),
-           (unsigned long long)params.stop_iteration,
-           (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_usec - start.tv_usec) * 1e-6);
-    for (const auto &site : lw_rl_coverage_.sites) {
-        if (site.file != NULL) {
-            printf("%s\"%s:%u:%s\"", separator, site.base(), site.line, site.op);
-            separator = ", ";
-        }
-    }
-    printf("]}\n");
-    return passed ? 0 : 1;
-}
-
-int main(int argc, char **argv)
-{
-    return model_main(argc, argv);
 }
 
 #endif /* LATCHWORK_MODEL_HPP */

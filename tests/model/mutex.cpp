@@ -27,9 +27,7 @@ struct guarded {
 struct mutex_pair : model_suite<mutex_pair, 2, false> {
     guarded g;
 
-    void setup()
-    {
-    }
+    void setup() {}
     void body(unsigned)
     {
         g.turn();
@@ -47,9 +45,7 @@ MODEL_SUITE(mutex_pair);
 struct mutex_three : model_suite<mutex_three, 3, false> {
     guarded g;
 
-    void setup()
-    {
-    }
+    void setup() {}
     void body(unsigned)
     {
         g.turn();
@@ -179,7 +175,8 @@ struct mutex_clock : model_suite<mutex_clock, 2, false> {
 MODEL_SUITE(mutex_clock);
 
 /* The last user frees the memory while the one before may still be on its way out of unlock. */
-template <class D, int N> struct mutex_freed : model_suite<D, N, false> {
+template <class D, int N>
+struct mutex_freed : model_suite<D, N, false> {
     guarded *g;
 
     void setup()
@@ -202,11 +199,9 @@ template <class D, int N> struct mutex_freed : model_suite<D, N, false> {
         MODEL_ASSERT(model_blocks_left() == 0);
     }
 };
-struct mutex_freed_pair : mutex_freed<mutex_freed_pair, 2> {
-};
+struct mutex_freed_pair : mutex_freed<mutex_freed_pair, 2> {};
 MODEL_SUITE(mutex_freed_pair);
-struct mutex_freed_three : mutex_freed<mutex_freed_three, 3> {
-};
+struct mutex_freed_three : mutex_freed<mutex_freed_three, 3> {};
 MODEL_SUITE(mutex_freed_three);
 
 /* The futex form: a waker of all, a waiter without a limit and one with. */
@@ -214,9 +209,7 @@ struct park_wait : model_suite<park_wait, 3, false> {
     lw_atomic_u32 word;
     LW_PLAIN(int) data;
 
-    void setup()
-    {
-    }
+    void setup() {}
     void body(unsigned i)
     {
         if (i == 0) {
@@ -237,9 +230,7 @@ struct park_wait : model_suite<park_wait, 3, false> {
             MODEL_ASSERT(LW_PLAIN_GET(data) == 1);
         }
     }
-    void check()
-    {
-    }
+    void check() {}
 };
 MODEL_SUITE(park_wait);
 
@@ -267,7 +258,8 @@ static uintptr_t park_decides(void *arg, lw_unpark_result result)
     return result.woken * 40 + (result.more ? 2 : 1);
 }
 
-/* Tokens, the count of those who left by themselves, and: before the waker's call is before the return. */
+/* Tokens, the count of those who left by themselves, and: before the waker's call is before the
+ * return. */
 struct park_token : model_suite<park_token, 3, false> {
     lw_atomic_u32 word;
     LW_PLAIN(int) data;
@@ -357,8 +349,6 @@ struct park_hooks : model_suite<park_hooks, 2, false> {
             (void)lw_park_wait_u32(&word, 0, 1000, LW_WAIT_DEFAULT);
         }
     }
-    void check()
-    {
-    }
+    void check() {}
 };
 MODEL_SUITE(park_hooks);

@@ -19,9 +19,7 @@ typedef struct lw_rawlock {
 struct lw_tss {
     LW_PLAIN(int) number;
 
-    constexpr lw_tss()
-    {
-    }
+    constexpr lw_tss() {}
     lw_tss(const lw_tss &other)
     {
         (void)LW_PLAIN_GET(other.number);

@@ -131,8 +131,10 @@ struct posix_lock : model_suite<posix_lock, 2, false> {
 };
 MODEL_SUITE(posix_lock);
 
-/* The wake comes before, during or after the wait, which may have a limit; then the waiter's memory is gone. */
-template <class D, bool limit, bool interruptible> struct posix_parker : model_suite<D, 2, false> {
+/* The wake comes before, during or after the wait, which may have a limit; then the waiter's memory
+ * is gone. */
+template <class D, bool limit, bool interruptible>
+struct posix_parker : model_suite<D, 2, false> {
     lw_parker *parker;
     LW_PLAIN(int) data;
 
@@ -159,16 +161,11 @@ template <class D, bool limit, bool interruptible> struct posix_parker : model_s
             model_free(parker);
         }
     }
-    void check()
-    {
-    }
+    void check() {}
 };
-struct posix_parker_plain : posix_parker<posix_parker_plain, false, false> {
-};
+struct posix_parker_plain : posix_parker<posix_parker_plain, false, false> {};
 MODEL_SUITE(posix_parker_plain);
-struct posix_parker_timed : posix_parker<posix_parker_timed, true, false> {
-};
+struct posix_parker_timed : posix_parker<posix_parker_timed, true, false> {};
 MODEL_SUITE(posix_parker_timed);
-struct posix_parker_interrupted : posix_parker<posix_parker_interrupted, false, true> {
-};
+struct posix_parker_interrupted : posix_parker<posix_parker_interrupted, false, true> {};
 MODEL_SUITE(posix_parker_interrupted);

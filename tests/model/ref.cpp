@@ -180,7 +180,8 @@ struct ref_queue : model_suite<ref_queue, 2, false> {
 MODEL_SUITE(ref_queue);
 
 /* try_inc against the last drop, of a count in each state. */
-template <class D, int references, bool unbiased> struct ref_try : model_suite<D, 2, false> {
+template <class D, int references, bool unbiased>
+struct ref_try : model_suite<D, 2, false> {
     object *o;
 
     void setup()
@@ -211,14 +212,11 @@ template <class D, int references, bool unbiased> struct ref_try : model_suite<D
         MODEL_ASSERT(!lw_ref_try_inc(&o->ref));
     }
 };
-struct ref_try_last : ref_try<ref_try_last, 1, false> {
-};
+struct ref_try_last : ref_try<ref_try_last, 1, false> {};
 MODEL_SUITE(ref_try_last);
-struct ref_try_unbiased : ref_try<ref_try_unbiased, 1, true> {
-};
+struct ref_try_unbiased : ref_try<ref_try_unbiased, 1, true> {};
 MODEL_SUITE(ref_try_unbiased);
-struct ref_try_queued : ref_try<ref_try_queued, 2, false> {
-};
+struct ref_try_queued : ref_try<ref_try_queued, 2, false> {};
 MODEL_SUITE(ref_try_queued);
 
 /* A finder, beside a hand-over. */
@@ -291,7 +289,8 @@ struct ref_exit_two : model_suite<ref_exit_two, 3, true> {
 };
 MODEL_SUITE(ref_exit_two);
 
-/* The owner is gone. A new thread takes its record, and so its objects, while the other gives up. */
+/* The owner is gone. A new thread takes its record, and so its objects, while the other gives
+ * up. */
 struct ref_adopted : model_suite<ref_adopted, 2, true> {
     object *o;
 

@@ -28,13 +28,20 @@ static object *make(void)
     return o;
 }
 
+/* A moment passes between the find and the use. */
+static void use(object *o)
+{
+    rl::ctx().sched();
+    MODEL_ASSERT(LW_PLAIN_GET(o->data) == 1);
+}
+
 static void read_once(lw_atomic_ptr *head)
 {
     object *o;
     lw_smr_enter();
     o = (object *)lw_atomic_load_acquire_ptr(head);
     if (o != NULL) {
-        MODEL_ASSERT(LW_PLAIN_GET(o->data) == 1);
+        use(o);
     }
     lw_smr_exit();
 }
@@ -126,7 +133,36 @@ struct smr_nested : model_suite<smr_nested, 2, false> {
 };
 MODEL_SUITE(smr_nested);
 
-/* The object is replaced, and its successor taken out as well: epochs go on under an open section. */
+/* The lone thread retires inside of its own section. */
+struct smr_own_section : model_suite<smr_own_section, 1, false> {
+    lw_atomic_ptr head;
+
+    void setup()
+    {
+        freed = 0;
+        model_attach(0);
+        lw_atomic_store_relaxed_ptr(&head, make());
+    }
+    void body(unsigned)
+    {
+        object *o;
+        lw_smr_enter();
+        o = unlink(&head);
+        retire(o);
+        MODEL_ASSERT(lw_smr_poll() == 0 && lw_smr_flush() == LW_BUSY);
+        MODEL_ASSERT(lw_smr_synchronize() == LW_BUSY);
+        retire(make());
+        retire(make());
+        MODEL_ASSERT(freed == 0 && LW_PLAIN_GET(o->data) == 1);
+        lw_smr_exit();
+        MODEL_ASSERT(lw_smr_flush() == LW_OK && freed == 3);
+    }
+    void check() {}
+};
+MODEL_SUITE(smr_own_section);
+
+/* The object is replaced, and its successor taken out as well: epochs go on under an open
+ * section. */
 struct smr_replace : model_suite<smr_replace, 2, false> {
     lw_atomic_ptr head;
     object *next;
@@ -180,8 +216,12 @@ struct smr_two_retirers : model_suite<smr_two_retirers, 3, false> {
             lw_smr_enter();
             a = (object *)lw_atomic_load_acquire_ptr(&heads[0]);
             b = (object *)lw_atomic_load_acquire_ptr(&heads[1]);
-            MODEL_ASSERT(a == NULL || LW_PLAIN_GET(a->data) == 1);
-            MODEL_ASSERT(b == NULL || LW_PLAIN_GET(b->data) == 1);
+            if (a != NULL) {
+                use(a);
+            }
+            if (b != NULL) {
+                use(b);
+            }
             lw_smr_exit();
         } else {
             retire(unlink(&heads[i]));
@@ -250,7 +290,8 @@ struct smr_leave : model_suite<smr_leave, 2, true> {
 };
 MODEL_SUITE(smr_leave);
 
-/* A thread that ends inside of a section, before the module was ever used: the section ends with it. */
+/* A thread that ends inside of a section, before the module was ever used: the section ends with
+ * it. */
 struct smr_exit_inside : model_suite<smr_exit_inside, 2, true> {
     lw_atomic_ptr head;
 
@@ -259,6 +300,7 @@ struct smr_exit_inside : model_suite<smr_exit_inside, 2, true> {
         freed = 0;
         model_attach(0);
         model_attach(1);
+        model_attach(2);
         lw_atomic_store_relaxed_ptr(&head, make());
         lw_rl_quiet_ = NULL;
     }
@@ -275,14 +317,11 @@ struct smr_exit_inside : model_suite<smr_exit_inside, 2, true> {
             MODEL_ASSERT(o == NULL || LW_PLAIN_GET(o->data) == 1);
         }
     }
-    void check()
-    {
-    }
+    void check() {}
 };
 MODEL_SUITE(smr_exit_inside);
 
-struct killed {
-};
+struct killed {};
 
 static bool release_and_end(lw_smr_node *node)
 {
@@ -290,7 +329,8 @@ static bool release_and_end(lw_smr_node *node)
     throw killed();
 }
 
-/* A thread that ends inside of a free function, as a host may do to it: its record is fit for the next. */
+/* A thread that ends inside of a free function, as a host may do to it: its record is fit for the
+ * next. */
 struct smr_killed : model_suite<smr_killed, 2, true> {
     lw_atomic_ptr heads[2];
 
@@ -443,8 +483,8 @@ struct smr_anonymous_retire : model_suite<smr_anonymous_retire, 2, false> {
 };
 MODEL_SUITE(smr_anonymous_retire);
 
-/* A reader exits, a new thread takes its record and opens a section: who sees that section has seen the
- * end of the dead one's. */
+/* A reader exits, a new thread takes its record and opens a section: who sees that section has seen
+ * the end of the dead one's. */
 struct smr_adopted : model_suite<smr_adopted, 3, false> {
     lw_atomic_ptr head;
 
@@ -534,9 +574,7 @@ struct smr_grace : model_suite<smr_grace, 3, false> {
             }
         }
     }
-    void check()
-    {
-    }
+    void check() {}
 };
 MODEL_SUITE(smr_grace);
 
@@ -561,9 +599,7 @@ struct smr_flushed : model_suite<smr_flushed, 2, false> {
             read_once(&head);
         }
     }
-    void check()
-    {
-    }
+    void check() {}
 };
 MODEL_SUITE(smr_flushed);
 

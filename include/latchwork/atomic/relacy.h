@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Atomics under the Relacy model checker (D. Vyukov): C++ only, for tests/model. Included by atomic.h;
- * contracts are there, docs/models.md says what is checked.
+/* Atomics under the Relacy model checker (D. Vyukov): C++ only, for tests/model. Included by
+ * atomic.h; contracts are there, docs/models.md says what is checked.
  *
  * As in production, all-zero bytes are a valid object: what the checker needs is made at the first
- * touch, and dropped after each execution. Memory that was given up holds other bytes, and touching it
- * is an error. Each operation knows its place in the source (file, line), so that one run can weaken
- * the order of one place.
+ * touch, and dropped after each execution. Memory that was given up holds other bytes, and touching
+ * it is an error. Each operation knows its place in the source (file, line), so that one run can
+ * weaken the order of one place.
  *
- * Two rules differ from Relacy's own: a relaxed store does not go on with the release sequence of its
- * thread (C++20, P0982), and an object begins with a value that every thread has seen. */
+ * Two rules differ from Relacy's own: a relaxed store does not go on with the release sequence of
+ * its thread (C++20, P0982), and an object begins with a value that every thread has seen. */
 #ifndef LATCHWORK_ATOMIC_RELACY_H
 #define LATCHWORK_ATOMIC_RELACY_H
 
@@ -134,7 +134,8 @@ struct lw_rl_threads {
 };
 inline lw_rl_threads lw_rl_threads_;
 
-template <int N> struct lw_rl_threads_of {
+template <int N>
+struct lw_rl_threads_of {
     /* Relacy leaves this field of an initial value unset. */
     static void unseen(rl::atomic_data *data, unsigned index)
     {
@@ -209,11 +210,13 @@ struct lw_rl_event {
     }
 };
 
-template <class T> static inline uint64_t lw_rl_number(T value)
+template <class T>
+static inline uint64_t lw_rl_number(T value)
 {
     return (uint64_t)value;
 }
-template <class T> static inline uint64_t lw_rl_number(T *value)
+template <class T>
+static inline uint64_t lw_rl_number(T *value)
 {
     return (uint64_t)(uintptr_t)value;
 }
@@ -244,14 +247,11 @@ static inline bool lw_rl_alive(uint64_t tag, const lw_rl_site &site)
 
 /* ---- atomics ---- */
 
-template <class T> class lw_rl_cell
-{
+template <class T>
+class lw_rl_cell {
   public:
-    constexpr lw_rl_cell() : lw_rl_cell(T())
-    {
-    }
-    constexpr lw_rl_cell(T first)
-        : tag_(0), data_(NULL), first_(first), latest_(first), history_()
+    constexpr lw_rl_cell() : lw_rl_cell(T()) {}
+    constexpr lw_rl_cell(T first) : tag_(0), data_(NULL), first_(first), latest_(first), history_()
     {
     }
     lw_rl_cell(const lw_rl_cell &) = delete;
@@ -264,8 +264,8 @@ template <class T> class lw_rl_cell
     T load(rl::memory_order order, const lw_rl_site &site) const
     {
         rl::thread_info_base *t = enter(site);
-        unsigned i = order == rl::mo_acquire ? t->atomic_load_acquire(data_)
-                                             : t->atomic_load_relaxed(data_);
+        unsigned i =
+            order == rl::mo_acquire ? t->atomic_load_acquire(data_) : t->atomic_load_relaxed(data_);
         T value = history_[i];
         lw_rl_log(site, site.op, this, lw_rl_number(latest_), lw_rl_number(value),
                   rl::format(order));
@@ -287,13 +287,13 @@ template <class T> class lw_rl_cell
         lw_rl_log(site, site.op, this, lw_rl_number(old), lw_rl_number(value), rl::format(order));
     }
 
-    template <class F> T modify(F f, rl::memory_order order, const lw_rl_site &site)
+    template <class F>
+    T modify(F f, rl::memory_order order, const lw_rl_site &site)
     {
         rl::thread_info_base *t = enter(site);
         T old = latest_;
         write(t, f(old), order);
-        lw_rl_log(site, site.op, this, lw_rl_number(old), lw_rl_number(latest_),
-                  rl::format(order));
+        lw_rl_log(site, site.op, this, lw_rl_number(old), lw_rl_number(latest_), rl::format(order));
         return old;
     }
 
@@ -318,7 +318,8 @@ template <class T> class lw_rl_cell
         return false;
     }
 
-    /* As a kernel reads it: the last value, which the thread cannot go back behind. Orders nothing. */
+    /* As a kernel reads it: the last value, which the thread cannot go back behind. Orders
+     * nothing. */
     T look(const lw_rl_site &site) const
     {
         if (!lw_rl_alive(tag_, site)) {
@@ -328,7 +329,8 @@ template <class T> class lw_rl_cell
         return latest_;
     }
 
-    /* The last value in modification order, without an access: for oracles and models of systems. */
+    /* The last value in modification order, without an access: for oracles and models of
+     * systems. */
     T latest() const
     {
         return tag_ == lw_rl_execution_.tag ? latest_ : first_;
@@ -391,7 +393,10 @@ template <class T> class lw_rl_cell
 #define LW_RL_PLACE_                                                                               \
     const char *file = __builtin_FILE(), unsigned line = __builtin_LINE(),                         \
                const char *function = __builtin_FUNCTION()
-#define LW_RL_HERE_(op) {op, file, line, function}
+#define LW_RL_HERE_(op)                                                                            \
+    {                                                                                              \
+        op, file, line, function                                                                   \
+    }
 
 #define LW_GEN_LOAD_(S, T, name)                                                                   \
     static inline T lw_atomic_load_##name##_##S(const lw_atomic_##S *a, LW_RL_PLACE_)              \
@@ -467,9 +472,9 @@ LW_GEN_ARITH_(u64, uint64_t)
 
 /* What the two halves of the asymmetric pair are in this run. */
 enum lw_rl_fences {
-    LW_RL_FENCES_SYMMETRIC, /* both are seq_cst fences: the strengthening that the C++ model can express */
-    LW_RL_FENCES_GLOBAL,    /* the light one is nothing, the dear one a fence of all threads at one moment */
-    LW_RL_FENCES_REAL,      /* no membarrier: the light one is nothing, the library uses real fences */
+    LW_RL_FENCES_SYMMETRIC, /* both are seq_cst fences: stronger, and what C++ can express */
+    LW_RL_FENCES_GLOBAL,    /* the light one is nothing, the dear one fences all threads at once */
+    LW_RL_FENCES_REAL, /* no membarrier: the light one is nothing, the library uses real fences */
 };
 inline lw_rl_fences lw_rl_fences_;
 
@@ -509,20 +514,16 @@ static inline void lw_rl_membarrier(LW_RL_PLACE_)
     }
 }
 
-/* The loops that call it give up after a few rounds. A yield would hide the executions in which nobody
- * else has run meanwhile. */
-static inline void lw_cpu_relax(void)
-{
-}
+/* The loops that call it give up after a few rounds. A yield would hide the executions in which
+ * nobody else has run meanwhile. */
+static inline void lw_cpu_relax(void) {}
 
 /* ---- fields that something else protects ---- */
 
-template <class T> class lw_rl_plain
-{
+template <class T>
+class lw_rl_plain {
   public:
-    constexpr lw_rl_plain() : tag_(0), data_(NULL), value_()
-    {
-    }
+    constexpr lw_rl_plain() : tag_(0), data_(NULL), value_() {}
     lw_rl_plain(const lw_rl_plain &) = delete;
     lw_rl_plain &operator=(const lw_rl_plain &) = delete;
     ~lw_rl_plain()

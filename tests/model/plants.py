@@ -1,0 +1,674 @@
+"""The planted bugs of the models, and the suites that have to find them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A substitution in a copy of the sources; it has to fit exactly once."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Plant:
+    name: str
+    bug: str
+    area: str
+    edits: tuple[Edit, ...]
+    suites: tuple[str, ...]  # the first that finds it ends the search
+
+
+PARK = "src/base/park.c"
+THREAD = "src/base/thread.c"
+DOMAIN = "src/base/domain.c"
+MUTEX = "src/locks/mutex.c"
+MUTEX_H = "include/latchwork/mutex.h"
+REF = "src/lifetime/ref.c"
+SMR = "src/lifetime/smr.c"
+SMR_H = "include/latchwork/smr.h"
+FUTEX = "src/platform/futex.c"
+POSIX = "src/platform/posix.c"
+
+PLANTS = (
+    # ---- mutex and park ----
+    Plant(
+        "M1-park-without-validate",
+        "a waiter queues itself without looking again under the queue's lock",
+        "mutex",
+        (Edit(PARK, "if (!validate(arg)) {", "(void)validate(arg);\n    if (false) {"),),
+        ("mutex_pair", "mutex_three"),
+    ),
+    Plant(
+        "M2-parked-cleared-with-waiters-left",
+        "the unlock that wakes one forgets the others",
+        "mutex",
+        (Edit(MUTEX, "result.more ? LW_MUTEX_PARKED_ : 0", "0"),),
+        ("mutex_three",),
+    ),
+    Plant(
+        "M3-unlock-by-load-and-store",
+        "a waiter announces itself between the two",
+        "mutex",
+        (
+            Edit(
+                MUTEX_H,
+                "if (LW_UNLIKELY(!lw_atomic_cas_release_u32(&m->word, &word, 0))) {",
+                "word = lw_atomic_load_relaxed_u32(&m->word);\n"
+                "    if (word == LW_MUTEX_LOCKED_) {\n"
+                "        lw_atomic_store_release_u32(&m->word, 0);\n"
+                "    } else {",
+            ),
+        ),
+        ("mutex_pair",),
+    ),
+    Plant(
+        "M4-relaxed-acquire",
+        "the new owner does not see what the last one wrote",
+        "mutex",
+        (
+            Edit(
+                MUTEX_H,
+                "lw_atomic_cas_acquire_u32(&m->word, &word, word | LW_MUTEX_LOCKED_)",
+                "lw_atomic_cas_relaxed_u32(&m->word, &word, word | LW_MUTEX_LOCKED_)",
+            ),
+        ),
+        ("mutex_pair",),
+    ),
+    Plant(
+        "M5-lock-by-store",
+        "two find it free and both take it",
+        "mutex",
+        (
+            Edit(
+                MUTEX_H,
+                "        if (LW_LIKELY(lw_atomic_cas_acquire_u32(&m->word, &word, "
+                "word | LW_MUTEX_LOCKED_))) {\n",
+                "        word = lw_atomic_load_acquire_u32(&m->word);\n"
+                "        if ((word & LW_MUTEX_LOCKED_) == 0) {\n"
+                "            lw_atomic_store_relaxed_u32(&m->word, word | LW_MUTEX_LOCKED_);\n",
+            ),
+        ),
+        ("mutex_pair", "mutex_three"),
+    ),
+    Plant(
+        "M6-first-waiter-to-leave-clears-the-bit",
+        "those who still wait are forgotten",
+        "mutex",
+        (Edit(MUTEX, "    if (last) {", "    if (last || m != NULL) {"),),
+        ("mutex_timed",),
+    ),
+    Plant(
+        "M7-wake-lost-by-a-time-out",
+        "a waiter that was taken out while its time ran out returns without waiting for the wake",
+        "mutex",
+        (Edit(PARK, "            status = lw_parker_wait_(&w.parker, -1, false);\n", ""),),
+        ("mutex_timed", "mutex_interrupted", "park_token"),
+    ),
+    Plant(
+        "M8-unlock-touches-the-mutex-afterwards",
+        "by then it may be freed",
+        "mutex",
+        (
+            Edit(
+                MUTEX,
+                "(void)lw_unpark_one(m, lw_mutex_decide, m);",
+                "(void)lw_unpark_one(m, lw_mutex_decide, m);\n    (void)lw_mutex_is_locked(m);",
+            ),
+        ),
+        ("mutex_freed_pair", "mutex_freed_three"),
+    ),
+    Plant(
+        "M9-attach-before-leaving-the-queue",
+        "if attaching ends the thread, a dead stack stays linked (F15)",
+        "mutex",
+        (
+            Edit(
+                PARK,
+                "(flags & LW_WAIT_INTERRUPTIBLE) != 0);\n",
+                "(flags & LW_WAIT_INTERRUPTIBLE) != 0);\n"
+                "    if (host != NULL) {\n"
+                "        lw_block_end(host);\n"
+                "        host = NULL;\n"
+                "    }\n",
+            ),
+        ),
+        ("park_hooks",),
+    ),
+    Plant(
+        "M10-next-read-after-the-wake",
+        "unpark_all follows a link in the stack of a thread that has gone on",
+        "mutex",
+        (
+            Edit(PARK, "        first = LW_PLAIN_GET(w->next); /*", "        /*"),
+            Edit(
+                PARK,
+                "        lw_parker_wake_(&w->parker);\n        woken++;",
+                "        lw_parker_wake_(&w->parker);\n"
+                "        first = LW_PLAIN_GET(w->next);\n        woken++;",
+            ),
+        ),
+        ("park_wait",),
+    ),
+    # ---- ref ----
+    Plant(
+        "B1-lost-merge",
+        "the merge writes what it read, over what another has counted meanwhile",
+        "ref",
+        (
+            Edit(
+                REF,
+                "} while (!lw_atomic_cas_acq_rel_u32(&ref->shared, &shared, merged));",
+                "} while (merged == shared);\n"
+                "    (void)lw_atomic_exchange_acq_rel_u32(&ref->shared, merged);",
+            ),
+        ),
+        ("ref_two_others", "ref_try_three"),
+    ),
+    Plant(
+        "B2-relaxed-final-drop",
+        "destroy does not see what others did with the object",
+        "ref",
+        (
+            Edit(
+                REF,
+                "lw_atomic_sub_acq_rel_u32(&ref->shared, LW_REF_ONE_)",
+                "lw_atomic_sub_relaxed_u32(&ref->shared, LW_REF_ONE_)",
+            ),
+        ),
+        ("ref_try_unbiased", "ref_shared"),
+    ),
+    Plant(
+        "B3-not-handed-over",
+        "a reference that the owner had counted is dropped by another and told to nobody",
+        "ref",
+        (Edit(REF, "if (wanted == LW_REF_QUEUED_ && shared == LW_REF_BIASED_) {", "if (false) {"),),
+        ("ref_hand_over",),
+    ),
+    Plant(
+        "B4-exit-leaves-the-queue-open",
+        "others hand over to a thread that is gone",
+        "ref",
+        (
+            Edit(
+                THREAD, "LW_PLAIN_SET(r->ref_alive, !closed);", "LW_PLAIN_SET(r->ref_alive, true);"
+            ),
+        ),
+        ("ref_exit",),
+    ),
+    Plant(
+        "B5-exit-closes-a-queue-that-is-not-empty",
+        "what came in since the last look is lost",
+        "ref",
+        (
+            Edit(
+                THREAD,
+                "closed = lw_atomic_load_relaxed_ptr(&r->head.ref_queue) == NULL;",
+                "closed = true;",
+            ),
+        ),
+        ("ref_exit", "ref_exit_two"),
+    ),
+    Plant(
+        "B6-closed-only-if-used",
+        "a thread exits before its module was used; a later hand-over takes it for alive",
+        "ref",
+        (
+            Edit(
+                THREAD,
+                "LW_PLAIN_SET(r->ref_alive, !closed);",
+                "if (lw_module(d, LW_MODULE_REF) != NULL) {\n"
+                "            LW_PLAIN_SET(r->ref_alive, !closed);\n        }",
+            ),
+        ),
+        ("ref_exit",),
+    ),
+    Plant(
+        "B7-hand-over-to-the-dead",
+        "nobody looks whether the owner is alive",
+        "ref",
+        (Edit(REF, "if (LW_PLAIN_GET(owner->ref_alive)) {", "if (owner != NULL) {"),),
+        ("ref_exit", "ref_exit_two"),
+    ),
+    Plant(
+        "B8-merge-for-the-dead-without-the-lock",
+        "a new thread takes the record, and the object with it, in the middle of the merge",
+        "ref",
+        (
+            Edit(
+                REF,
+                "        dead = lw_ref_merge(ref);\n    }\n"
+                "    lw_rawlock_unlock_(&owner->ref_lock);\n",
+                "        lw_rawlock_unlock_(&owner->ref_lock);\n"
+                "        dead = lw_ref_merge(ref);\n"
+                "        lw_rawlock_lock_(&owner->ref_lock);\n    }\n"
+                "    lw_rawlock_unlock_(&owner->ref_lock);\n",
+            ),
+        ),
+        ("ref_adopted", "ref_exit_adopted"),
+    ),
+    Plant(
+        "B9-try-inc-of-the-dead",
+        "an object comes back while it is destroyed",
+        "ref",
+        (
+            Edit(
+                REF,
+                "        if (shared == LW_REF_MERGED_) {\n            return false;",
+                "        if (false) {\n            return false;",
+            ),
+        ),
+        ("ref_try_last", "ref_try_unbiased"),
+    ),
+    Plant(
+        "B10-last-local-drop-by-store",
+        "the owner overwrites the reference of a finder",
+        "ref",
+        (
+            Edit(
+                REF,
+                "if (lw_atomic_cas_acquire_u32(&ref->shared, &shared, LW_REF_MERGED_)) {",
+                "lw_atomic_store_relaxed_u32(&ref->shared, LW_REF_MERGED_);\n            {",
+            ),
+        ),
+        ("ref_try_last",),
+    ),
+    Plant(
+        "B11-owner-written-after-the-merge",
+        "by then the object may be gone",
+        "ref",
+        (
+            Edit(
+                REF,
+                "    lw_atomic_store_relaxed_ptr(&ref->owner, LW_REF_NO_OWNER_);\n"
+                "    lw_atomic_store_relaxed_u32(&ref->local, 0);\n    do {",
+                "    lw_atomic_store_relaxed_u32(&ref->local, 0);\n    do {",
+            ),
+            Edit(
+                REF,
+                "    return merged == LW_REF_MERGED_;",
+                "    lw_atomic_store_relaxed_ptr(&ref->owner, LW_REF_NO_OWNER_);\n"
+                "    return merged == LW_REF_MERGED_;",
+            ),
+        ),
+        ("ref_two_others", "ref_exit_adopted"),
+    ),
+    # ---- smr ----
+    Plant(
+        "R1-no-dear-half",
+        "a section whose epoch is not seen has not seen the unlink either",
+        "smr",
+        (
+            Edit(
+                SMR,
+                "    lw_smr_fence_heavy(d);\n    /* (4)",
+                "    /* (4)",
+            ),
+        ),
+        ("smr_wait",),
+    ),
+    Plant(
+        "R2-stamp-taken-before-the-fence",
+        "a section with the new epoch may still find the object",
+        "smr",
+        (
+            Edit(SMR, "    lw_smr_fence_heavy(d);\n    /* (4)", "    uint64_t stamp;\n    /* (4)"),
+            Edit(
+                SMR,
+                "    return lw_atomic_add_acq_rel_u64(&d->smr_clock, 1) + 1;",
+                "    stamp = lw_atomic_add_relaxed_u64(&d->smr_clock, 1) + 1;\n"
+                "    lw_smr_fence_heavy(d);\n    return stamp;",
+            ),
+        ),
+        ("smr_wait", "smr_read"),
+    ),
+    Plant(
+        "R3-exit-without-release",
+        "what the section read is not before the free",
+        "smr",
+        (
+            Edit(
+                SMR_H,
+                "lw_atomic_store_release_u64(&self->smr_epoch, 0);",
+                "lw_atomic_store_relaxed_u64(&self->smr_epoch, 0);",
+            ),
+        ),
+        ("smr_read",),
+    ),
+    Plant(
+        "R4-scan-without-acquire",
+        "the same, on the other side",
+        "smr",
+        (
+            Edit(
+                SMR,
+                "lw_atomic_load_acquire_u64(&r->head.smr_epoch)",
+                "lw_atomic_load_relaxed_u64(&r->head.smr_epoch)",
+            ),
+        ),
+        ("smr_read",),
+    ),
+    Plant(
+        "R5-retire-without-grace-period",
+        "freed under an open section",
+        "smr",
+        (Edit(SMR, "if (self->closed[i].stamp <= oldest) {", "if (oldest != 0) {"),),
+        ("smr_read",),
+    ),
+    Plant(
+        "R6-stamp-one-too-low",
+        "sections of the epoch that ends are not waited for",
+        "smr",
+        (
+            Edit(
+                SMR,
+                "return lw_atomic_add_acq_rel_u64(&d->smr_clock, 1) + 1;",
+                "return lw_atomic_add_acq_rel_u64(&d->smr_clock, 1);",
+            ),
+        ),
+        ("smr_read",),
+    ),
+    Plant(
+        "R7-attach-without-the-dear-half",
+        "a lone thread frees at once what a new one finds",
+        "smr",
+        (Edit(THREAD, "            lw_membarrier_();", "            ;"),),
+        ("smr_alone",),
+    ),
+    Plant(
+        "R8-anonymous-sections-not-scanned",
+        "a reader without a record is not waited for",
+        "smr",
+        (
+            Edit(
+                SMR,
+                "    if (lw_atomic_load_acquire_u64(&d->smr_anonymous) != 0) {\n        return 0;",
+                "    if (false) {\n        return 0;",
+            ),
+        ),
+        ("smr_anonymous_scan",),
+    ),
+    Plant(
+        "R9-alone-but-for-the-anonymous",
+        "the shortcut forgets readers without a record",
+        "smr",
+        (
+            Edit(
+                SMR,
+                " &&\n           lw_atomic_load_acquire_u64(&d->smr_anonymous) == 0;",
+                ";",
+            ),
+        ),
+        ("smr_anonymous",),
+    ),
+    Plant(
+        "R10-orphans-without-a-new-stamp",
+        "what an exited thread left is freed without a grace period",
+        "smr",
+        (Edit(SMR, "        d->smr_waiting.stamp = lw_smr_begin(d);\n", ""),),
+        ("smr_orphan", "smr_anonymous_retire"),
+    ),
+    Plant(
+        "R11-inner-exit-ends-the-section",
+        "the outermost exit alone may",
+        "smr",
+        (Edit(SMR_H, "if (--self->smr_depth == 0) {", "self->smr_depth--;\n    {"),),
+        ("smr_nested",),
+    ),
+    Plant(
+        "R12-inner-enter-renews-the-epoch",
+        "the outer section is no longer waited for",
+        "smr",
+        (Edit(SMR_H, "if (self->smr_depth++ == 0) {", "self->smr_depth++;\n    {"),),
+        ("smr_nested",),
+    ),
+    Plant(
+        "R13-thread-ends-inside-of-a-section",
+        "its section never ends, and nothing is freed any more",
+        "smr",
+        (
+            Edit(
+                THREAD,
+                "        r->head.smr_depth = 0;\n"
+                "        lw_atomic_store_release_u64(&r->head.smr_epoch, 0);\n",
+                "",
+            ),
+        ),
+        ("smr_exit_inside",),
+    ),
+    Plant(
+        "R14-thread-ends-inside-of-a-free-function",
+        "the next owner of its record never reclaims",
+        "smr",
+        (Edit(SMR, "r->freeing = false; /* a thread", "/* a thread"),),
+        ("smr_killed",),
+    ),
+    Plant(
+        "R15-clock-of-the-alone-path",
+        "the shortcut looks at the count before the unlink is out",
+        "smr",
+        (
+            Edit(
+                SMR,
+                "    lw_fence_light();\n    if (LW_UNLIKELY(!d->has_membarrier)) {\n"
+                "        lw_fence_seq_cst();\n    }\n    return self",
+                "    return self",
+            ),
+        ),
+        ("smr_alone", "smr_anonymous"),
+    ),
+    # ---- domain ----
+    Plant(
+        "D1-fork-handlers-lost",
+        "of two threads that are first, each takes the other for the one that installs them",
+        "domain",
+        (
+            Edit(DOMAIN, "lw_thread_fork_init_();\n}", "}"),
+            Edit(
+                DOMAIN, "uint32_t untouched = 0;", "uint32_t untouched = 0;\n    bool mine = false;"
+            ),
+            Edit(
+                DOMAIN,
+                "lw_domain_make(&lw_own_domain);",
+                "lw_domain_make(&lw_own_domain);\n            mine = true;",
+            ),
+            Edit(
+                DOMAIN,
+                "return lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found) ? (lw_domain *)found "
+                ": (lw_domain *)none;",
+                "if (lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found)) {\n"
+                "        if (mine) {\n            lw_thread_fork_init_();\n        }\n"
+                "        return (lw_domain *)found;\n    }\n    return (lw_domain *)none;",
+            ),
+        ),
+        ("domain_first_pair",),
+    ),
+    Plant(
+        "D2-hooks-in-the-wrong-order",
+        "a wait calls the first hook and does not find the second",
+        "domain",
+        (
+            Edit(
+                DOMAIN,
+                "    lw_atomic_store_relaxed_ptr(&d->block_after,",
+                "    lw_atomic_store_release_ptr(&d->block_before, hooks == NULL ? NULL : "
+                "(void *)hooks->before);\n    lw_atomic_store_relaxed_ptr(&d->block_after,",
+            ),
+        ),
+        ("domain_hooks",),
+    ),
+    Plant(
+        "D3-fork-gives-back-what-it-did-not-take",
+        "a module that is used for the first time between the two handlers",
+        "domain",
+        (Edit(THREAD, "            d->forking |= 1u << i;", "            d->forking |= ~0u;"),),
+        ("domain_fork",),
+    ),
+    # ---- platforms ----
+    Plant(
+        "F1-raw-lock-forgets-its-waiters",
+        "a thread that comes from sleep takes the lock as if nobody else slept",
+        "futex",
+        (
+            Edit(
+                FUTEX,
+                "exchange_acquire_u32(&lock->word, 2)",
+                "exchange_acquire_u32(&lock->word, 1)",
+            ),
+        ),
+        ("futex_lock_three", "futex_lock_pair"),
+    ),
+    Plant(
+        "F2-raw-unlock-by-load-and-store",
+        "a waiter announces itself between the two",
+        "futex",
+        (
+            Edit(
+                FUTEX,
+                "    if (lw_atomic_exchange_release_u32(&lock->word, 0) == 2) {",
+                "    uint32_t word = lw_atomic_load_relaxed_u32(&lock->word);\n"
+                "    lw_atomic_store_release_u32(&lock->word, 0);\n    if (word == 2) {",
+            ),
+        ),
+        ("futex_lock_pair", "futex_lock_three"),
+    ),
+    Plant(
+        "F3-wake-looks-at-the-parker",
+        "the waiter's stack may be gone by then",
+        "futex",
+        (
+            Edit(
+                FUTEX,
+                "    lw_futex_wake(&parker->state);",
+                "    if (lw_atomic_load_relaxed_u32(&parker->state) == 0) {\n"
+                "        lw_futex_wake(&parker->state);\n    }",
+            ),
+        ),
+        ("futex_parker",),
+    ),
+    Plant(
+        "P1-signal-after-unlock",
+        "the waiter destroys the condition variable before it is signalled",
+        "posix",
+        (
+            Edit(
+                POSIX,
+                "    pthread_cond_signal(&parker->cond);\n"
+                "    pthread_mutex_unlock(&parker->mutex);\n",
+                "    pthread_mutex_unlock(&parker->mutex);\n"
+                "    pthread_cond_signal(&parker->cond);\n",
+            ),
+        ),
+        ("posix_parker_plain",),
+    ),
+    Plant(
+        "P2-signal-without-the-mutex",
+        "it falls between the waiter's look and its sleep",
+        "posix",
+        (
+            Edit(
+                POSIX,
+                "    pthread_mutex_lock(&parker->mutex);\n"
+                "    lw_atomic_store_relaxed_u32(&parker->state, 0);\n"
+                "    pthread_cond_signal(&parker->cond);\n"
+                "    pthread_mutex_unlock(&parker->mutex);\n",
+                "    lw_atomic_store_relaxed_u32(&parker->state, 0);\n"
+                "    pthread_cond_signal(&parker->cond);\n",
+            ),
+        ),
+        ("posix_parker_plain",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class SpinModel:
+    """A protocol in spin/, in some sizes; with any of its plants (macros) it must fail."""
+
+    name: str
+    file: str
+    sizes: tuple[str, ...] = ()
+    plants: tuple[str, ...] = ()
+    soak_sizes: tuple[str, ...] = ()
+
+    def macros(self, depth: str) -> tuple[str, ...]:
+        return self.soak_sizes if depth == "soak" and self.soak_sizes else self.sizes
+
+
+SPIN_MODELS = (
+    SpinModel(
+        "park",
+        "park.pml",
+        ("THREADS=3", "TIMED=1", "TURNS=2"),
+        (
+            "NO_VALIDATE",
+            "PARKED_LOST",
+            "UNLOCK_BY_STORE",
+            "WAKE_LOST",
+            "LEAVE_CLEARS",
+        ),
+        ("THREADS=4", "TIMED=2", "TURNS=2"),
+    ),
+    SpinModel("park, four threads", "park.pml", ("THREADS=4", "TIMED=2", "TURNS=1")),
+    SpinModel(
+        "merge",
+        "merge.pml",
+        ("OTHERS=2", "NEWCOMER=1", "ADDERS=0"),
+        (
+            "LOST_MERGE",
+            "NOT_HANDED_OVER",
+            "LEFT_OPEN",
+            "CLOSED_FULL",
+            "UNLOCKED_MERGE",
+        ),
+        ("OTHERS=2", "NEWCOMER=1", "ADDERS=2"),
+    ),
+    SpinModel("merge, newcomer adds", "merge.pml", ("OTHERS=1", "NEWCOMER=1", "ADDERS=3")),
+    SpinModel("merge, others add", "merge.pml", ("OTHERS=2", "NEWCOMER=0", "ADDERS=3")),
+    SpinModel(
+        "merge, finder",
+        "merge.pml",
+        ("OTHERS=1", "NEWCOMER=0", "ADDERS=0", "FINDER=1"),
+        ("STORED_LAST", "LOST_MERGE"),
+    ),
+    SpinModel(
+        "grace, two readers",
+        "grace.pml",
+        ("READERS=2", "RETIRERS=1", "SECTIONS=2"),
+        ("NO_DEAR", "STAMP_LOW", "NO_WAIT", "LEAVE_FIRST"),
+        ("READERS=2", "RETIRERS=2", "SECTIONS=2"),
+    ),
+    SpinModel(
+        "grace, two retirers",
+        "grace.pml",
+        ("READERS=1", "RETIRERS=2", "SECTIONS=3"),
+        ("NO_DEAR",),
+    ),
+    SpinModel(
+        "grace, alone",
+        "grace.pml",
+        ("READERS=2", "RETIRERS=1", "SECTIONS=1", "LONE"),
+        ("UNCOUNTED", "NO_ATTACH_DEAR"),
+    ),
+    SpinModel(
+        "resize",
+        "resize.pml",
+        ("LOOKUPS=1", "RESIZES=2"),
+        (
+            "NO_GRACE",
+            "SAME_LINKS",
+            "MARK_FIRST",
+            "MARK_LOST",
+            "FREE_NOW",
+            "TABLE_FREE_NOW",
+            "SCAN_TWICE",
+            "SCAN_SKIPS",
+            "UNLINK_CLEARS",
+        ),
+        ("LOOKUPS=1", "RESIZES=4"),
+    ),
+)

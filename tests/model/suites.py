@@ -1,0 +1,212 @@
+"""What is checked: harnesses, how deep each suite of them goes, and the orders that may be weaker.
+
+A suite names its runs. "bound N" explores every execution with up to N preemptions, loads of values
+that were overwritten included; "random N" draws N executions without limit. A run with a `soak`
+in its place goes there instead under --soak.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SYMMETRIC = ("symmetric",)
+ALL_FENCES = ("symmetric", "global", "real")
+
+
+@dataclass(frozen=True)
+class Suite:
+    bound: int  # preemptions; 0: none, random only
+    soak_bound: int
+    random: int = 0  # executions
+    fences: tuple[str, ...] = SYMMETRIC
+
+
+@dataclass(frozen=True)
+class Area:
+    """A harness, and the files whose orders its suites are there for."""
+
+    harness: str
+    files: tuple[str, ...]
+    suites: dict[str, Suite] = field(default_factory=dict)
+
+
+AREAS = {
+    "mutex": Area(
+        "mutex.cpp",
+        ("include/latchwork/mutex.h", "src/locks/mutex.c", "src/base/park.c"),
+        {
+            "mutex_pair": Suite(5, 8),
+            "mutex_three": Suite(3, 5),
+            "mutex_try": Suite(3, 5),
+            "mutex_timed": Suite(2, 3, random=50_000),
+            "mutex_interrupted": Suite(4, 6),
+            "mutex_clock": Suite(3, 5),
+            "mutex_freed_pair": Suite(5, 8),
+            "mutex_freed_three": Suite(3, 5),
+            "park_wait": Suite(2, 3),
+            "park_token": Suite(2, 3),
+            "park_hooks": Suite(3, 6),
+        },
+    ),
+    "ref": Area(
+        "ref.cpp",
+        ("include/latchwork/ref.h", "src/lifetime/ref.c", "src/base/thread.c"),
+        {
+            "ref_hand_over": Suite(4, 5),
+            "ref_owner_counts": Suite(3, 4),
+            "ref_shared": Suite(4, 5),
+            "ref_queue": Suite(3, 4),
+            "ref_try_last": Suite(4, 5),
+            "ref_try_unbiased": Suite(4, 6),
+            "ref_try_queued": Suite(4, 5),
+            "ref_exit": Suite(2, 3),
+            "ref_adopted": Suite(2, 3),
+            "ref_no_record": Suite(2, 3),
+            "ref_two_others": Suite(1, 2, random=200_000),
+            "ref_try_three": Suite(1, 2, random=100_000),
+            "ref_exit_two": Suite(1, 2, random=100_000),
+            "ref_exit_adopted": Suite(1, 2, random=100_000),
+        },
+    ),
+    "smr": Area(
+        "smr.cpp",
+        ("include/latchwork/smr.h", "src/lifetime/smr.c", "src/base/thread.c"),
+        {
+            "smr_read": Suite(3, 4, fences=ALL_FENCES),
+            "smr_nested": Suite(3, 5, fences=ALL_FENCES),
+            "smr_own_section": Suite(4, 6),
+            "smr_replace": Suite(2, 4, fences=ALL_FENCES),
+            "smr_two_retirers": Suite(2, 3, random=50_000, fences=ALL_FENCES),
+            "smr_alone": Suite(3, 5, fences=ALL_FENCES),
+            "smr_leave": Suite(3, 4, fences=ALL_FENCES),
+            "smr_exit_inside": Suite(2, 3),
+            "smr_killed": Suite(2, 3),
+            "smr_orphan": Suite(1, 2, random=50_000, fences=ALL_FENCES),
+            "smr_anonymous": Suite(2, 4, fences=ALL_FENCES),
+            "smr_anonymous_scan": Suite(2, 4, fences=ALL_FENCES),
+            "smr_anonymous_retire": Suite(2, 4, fences=ALL_FENCES),
+            "smr_adopted": Suite(2, 2, random=50_000, fences=ALL_FENCES),
+            "smr_wait": Suite(3, 5, fences=ALL_FENCES),
+            "smr_grace": Suite(3, 4, fences=ALL_FENCES),
+            "smr_flushed": Suite(3, 4, fences=ALL_FENCES),
+            "smr_refused": Suite(2, 4),
+        },
+    ),
+    "domain": Area(
+        "domain.cpp",
+        ("src/base/domain.c", "src/base/thread.c", "src/lifetime/smr.c"),
+        {
+            "domain_first_pair": Suite(4, 6),
+            "domain_first_three": Suite(2, 4),
+            "domain_adopt": Suite(4, 6),
+            "domain_two_copies": Suite(4, 6),
+            "domain_two_versions": Suite(4, 6),
+            "domain_own": Suite(4, 6),
+            "domain_late_key": Suite(2, 4),
+            "domain_hooks": Suite(4, 6),
+            "domain_records": Suite(2, 3),
+            "domain_fork": Suite(2, 3),
+            "domain_fork_child": Suite(2, 2),
+        },
+    ),
+    "futex": Area(
+        "futex.cpp",
+        ("src/platform/futex.c",),
+        {
+            "futex_lock_pair": Suite(4, 6),
+            "futex_lock_three": Suite(3, 4),
+            "futex_parker": Suite(4, 6),
+            "futex_mutex": Suite(3, 5),
+        },
+    ),
+    "posix": Area(
+        "posix.cpp",
+        ("src/platform/posix.c",),
+        {
+            "posix_lock": Suite(4, 6),
+            "posix_parker_plain": Suite(4, 6),
+            "posix_parker_timed": Suite(4, 6),
+            "posix_parker_interrupted": Suite(4, 6),
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Redundant:
+    """An order, or a fence, without which nothing goes wrong that models see; why it stays."""
+
+    file: str
+    code: str  # a part of the line
+    to: tuple[str, ...]
+    why: str
+
+
+WEAKER = ("relaxed", "acquire", "release")
+
+DOMAIN = "src/base/domain.c"
+THREAD = "src/base/thread.c"
+
+REDUNDANT = (
+    Redundant(
+        "include/latchwork/smr.h",
+        "uint64_t epoch = lw_atomic_load_acquire_u64(self->smr_clock);",
+        WEAKER,
+        "the two halves of the fence order the unlink before the section's loads as well; the "
+        "pair (1)-(4) shows it without them, and to race detectors",
+    ),
+    Redundant(
+        "src/lifetime/smr.c",
+        "return lw_atomic_add_acq_rel_u64(&d->smr_clock, 1) + 1;",
+        WEAKER,
+        "as (1) in smr.h, the other half",
+    ),
+    Redundant(
+        "src/lifetime/ref.c",
+        "lw_atomic_cas_acquire_u32(&ref->shared, &shared, shared + LW_REF_ONE_)",
+        WEAKER,
+        "what the finder needs was published with the pointer; ref.h promises acquire all the same",
+    ),
+    Redundant(
+        DOMAIN,
+        "void *other = lw_atomic_load_acquire_ptr(&lw_domain_anchor_);",
+        WEAKER,
+        "needed where another version's domain is, whose header is read next; no suite has one",
+    ),
+    Redundant(
+        DOMAIN,
+        "lw_atomic_cas_acquire_u32(&lw_own_state, &untouched, 1)",
+        WEAKER,
+        "the winner has nothing to see, the others go on to (2)",
+    ),
+    Redundant(
+        DOMAIN,
+        "lw_atomic_cas_acq_rel_ptr(&lw_current, &none, other)",
+        ("release",),
+        "what is found there is only compared",
+    ),
+    Redundant(
+        THREAD,
+        "for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL;",
+        WEAKER,
+        "the domain's lock is held around the fork, and records are added under it",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Unreached:
+    """A place that no suite comes by, and why."""
+
+    file: str
+    code: str
+    why: str
+
+
+UNREACHED = (
+    Unreached(
+        DOMAIN,
+        "if (lw_atomic_load_acquire_u32(&d->allocated) != 0) {",
+        "lw_domain_set_allocator is called before other threads use the library",
+    ),
+)
