@@ -632,8 +632,14 @@ SPIN_MODELS = (
     SpinModel(
         "merge, finder",
         "merge.pml",
-        ("OTHERS=1", "NEWCOMER=0", "ADDERS=0", "FINDER=1"),
-        ("STORED_LAST", "LOST_MERGE"),
+        ("OTHERS=1", "NEWCOMER=1", "ADDERS=0", "FINDER=1"),
+        ("LOST_MERGE",),
+    ),
+    SpinModel(
+        "merge, last against finder",
+        "merge.pml",
+        ("OTHERS=0", "NEWCOMER=0", "ADDERS=1", "FINDER=1"),
+        ("STORED_LAST",),
     ),
     SpinModel(
         "grace, two readers",
@@ -655,7 +661,7 @@ SPIN_MODELS = (
         ("UNCOUNTED", "NO_ATTACH_DEAR"),
     ),
     SpinModel(
-        "resize",
+        "resize, lookup",
         "resize.pml",
         ("LOOKUPS=1", "RESIZES=2"),
         (
@@ -665,10 +671,15 @@ SPIN_MODELS = (
             "MARK_LOST",
             "FREE_NOW",
             "TABLE_FREE_NOW",
-            "SCAN_TWICE",
-            "SCAN_SKIPS",
             "UNLINK_CLEARS",
         ),
-        ("LOOKUPS=1", "RESIZES=4"),
+        ("LOOKUPS=2", "RESIZES=3"),
+    ),
+    SpinModel(
+        "resize, scan",
+        "resize.pml",
+        ("LOOKUPS=0", "SCANS=1", "RESIZES=2"),
+        ("NO_GRACE", "SCAN_TWICE", "SCAN_SKIPS"),
+        ("LOOKUPS=0", "SCANS=1", "RESIZES=4"),
     ),
 )

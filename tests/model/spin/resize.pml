@@ -9,13 +9,16 @@
  * Plants: NO_GRACE, SAME_LINKS, MARK_FIRST, MARK_LOST, FREE_NOW, TABLE_FREE_NOW, SCAN_TWICE,
  * SCAN_SKIPS, UNLINK_CLEARS. */
 #ifndef LOOKUPS
-#define LOOKUPS 1 /* readers that look up, besides one that scans */
+#define LOOKUPS 1 /* readers that look up */
+#endif
+#ifndef SCANS
+#define SCANS 0 /* readers that scan */
 #endif
 #ifndef RESIZES
 #define RESIZES 2
 #endif
 
-#define READERS (LOOKUPS + 1)
+#define READERS (LOOKUPS + SCANS)
 #define TABLES (RESIZES + 1)
 #define NIL 0
 #define A 1 /* of hash 0; stays */
@@ -113,9 +116,6 @@ proctype scan(byte me)
     byte t, e, position, a, b;
     do
     :: position > 3 -> break
-#ifdef SCAN_SKIPS
-    :: position > mask[table] -> break /* as if positions were numbers of buckets */
-#endif
     :: else ->
         section[me]++;
         find_bucket(REVERSED(position));
@@ -139,6 +139,9 @@ proctype scan(byte me)
             e = LINK(t, e)
         od;
         /* To the end of the hashes that this bucket holds. */
+#ifdef SCAN_SKIPS
+        t = table; /* which need not be the one that was walked */
+#endif
         position = (position | (mask[t] == 1 -> 1 : 0)) + 1;
         section[me]++;
         t = 0
@@ -268,10 +271,9 @@ init
         LINK(0, A) = B;
         run resizer();
         run writer();
-        run scan(0);
-        r = 1;
         do
-        :: r < READERS -> run lookup(r); r++
+        :: r < LOOKUPS -> run lookup(r); r++
+        :: r >= LOOKUPS && r < READERS -> run scan(r); r++
         :: else -> break
         od
     }
