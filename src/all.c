@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #endif
 
+/* Sources are what this file includes, on purpose. NOLINTBEGIN(bugprone-suspicious-include) */
 #ifdef LW_PYTHON
 #include "python/cpython.c" /* first, as Python.h wants to be */
 #endif
@@ -30,3 +31,4 @@
 #include "lifetime/smr.c"
 
 #include "containers/map.c"
+/* NOLINTEND(bugprone-suspicious-include) */

@@ -822,14 +822,12 @@ static lw_status lw_map_write(lw_map_t *map, lw_map_op op, const lw_key_t *key, 
     if (removed != NULL) {
         lw_map_dispose_entry(map, removed);
     }
-    if (overwritten && owned) {
-        if (map->config.exclusive) {
-            (void)map->owner->release(map->owner->context, 0, old, LW_MAP_VALUE);
-        } else {
-            old_node->value = old;
-            lw_map_dispose(map, &old_node->node, lw_free_old_value, sizeof *old_node);
-            old_node = NULL;
-        }
+    if (overwritten && old_node != NULL) {
+        old_node->value = old;
+        lw_map_dispose(map, &old_node->node, lw_free_old_value, sizeof *old_node);
+        old_node = NULL;
+    } else if (overwritten && owned) { /* exclusive */
+        (void)map->owner->release(map->owner->context, 0, old, LW_MAP_VALUE);
     }
     lw_free(old_node);
     return status;

@@ -361,8 +361,8 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         raise ToolError("no ThreadSanitizer CPython (tools/interpreters --ensure --tsan makes one)")
     return [
         *lint_steps(found)[3:],
-        Step("models", 480, own_runner("tests/model/run.py")),
-        Step("plants", 480, own_runner("tests/plants/run.py")),
+        Step("models", 1500, own_runner("tests/model/run.py")),
+        Step("plants", 720, own_runner("tests/plants/run.py")),
         Step("c-tsan", 360, c_tests("tsan", ("unit", "stress"))),
         Step("c-noise", 300, c_tests("noise", SERIAL_LABELS)),
         Step("c-posix", 300, c_tests("posix", ("stress",))),
