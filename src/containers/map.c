@@ -261,6 +261,7 @@ static bool lw_free_old_value(lw_smr_node *node)
 {
     lw_old_value *old = (lw_old_value *)(void *)node;
     lw_map_owner *owner = (lw_map_owner *)node->context;
+    /* Only a map with an owner part makes these nodes. NOLINTNEXTLINE(clang-analyzer-*) */
     if (!owner->release(owner->context, 0, old->value, LW_MAP_VALUE)) {
         return false;
     }
