@@ -441,7 +441,7 @@ PLANTS = (
                 "        return;\n",
             ),
         ),
-        (Catch("stress_map", "sums", "FAILED|stood still"),),
+        (Catch("stress_map", "sums", "FAILED|stood still|ended by signal"),),
     ),
     Plant(
         "compute-overwrites",
