@@ -915,11 +915,11 @@ size_t lw_map_size(const lw_map_t *map)
 
 void lw_map_clear(lw_map_t *map)
 {
+    lw_smr_node *removed = NULL;
     unsigned i;
     (void)lw_thread_self(); /* as in lw_map_write */
     for (i = 0; i < map->stripes; i++) {
         lw_stripe *stripe = &map->stripe[i];
-        lw_smr_node *removed = NULL;
         lw_table *t;
         lw_mutex_lock(&stripe->mutex);
         lw_smr_enter(); /* for the older of two tables, which another thread may retire meanwhile */
@@ -942,12 +942,12 @@ void lw_map_clear(lw_map_t *map)
         lw_atomic_store_relaxed_u64(&stripe->bytes, 0);
         lw_smr_exit();
         lw_mutex_unlock(&stripe->mutex);
-        while (removed != NULL) {
-            lw_smr_node *next = removed->next;
-            lw_map_dispose_entry(map,
-                                 (lw_entry *)(void *)((char *)removed - offsetof(lw_entry, node)));
-            removed = next;
-        }
+    }
+    /* Released when all is cleared: what a finalizer puts in stays. */
+    while (removed != NULL) {
+        lw_smr_node *next = removed->next;
+        lw_map_dispose_entry(map, (lw_entry *)(void *)((char *)removed - offsetof(lw_entry, node)));
+        removed = next;
     }
     /* What the writes that emptied the map one by one would have done. */
     lw_map_start_resize(map);
