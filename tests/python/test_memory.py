@@ -49,10 +49,14 @@ def read():
         d.get(1)
 other = threading.Thread(target=read)
 other.start()
-cycle(300_000, 1000)
+cycle(1_000_000, 1000)
 stop.set()
 other.join()
-assert resident() < 1.2 * empty, (resident(), empty)
+flush()
+assert stats()["retired"] == 0, stats()
+# The reader may lose its processor in the middle of a read, and what is removed meanwhile waits;
+# a million entries that are never released would be twice as much.
+assert resident() < empty + 64 * 1024 * 1024, (resident(), empty)
 """,
     )
 
