@@ -37,8 +37,15 @@ void lw_sleep_(int64_t ns)
 
 unsigned lw_processors_(void)
 {
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : (unsigned)n;
+    /* Asked once: the C library opens a file for it, and every new map wants to know. */
+    static lw_atomic_u32 known;
+    uint32_t n = lw_atomic_load_relaxed_u32(&known);
+    if (n == 0) {
+        long answer = sysconf(_SC_NPROCESSORS_ONLN);
+        n = answer < 1 ? 1 : (uint32_t)answer;
+        lw_atomic_store_relaxed_u32(&known, n);
+    }
+    return n;
 }
 
 uint64_t lw_random_(void)
