@@ -114,6 +114,14 @@ def show_table(console: Console, group: str, finished: list[Finished]) -> None:
             console.print(f"skipped in {one.name}: {number} x {reason}", markup=False)
 
 
+def say_failures(step: str, failures: list[str]) -> None:
+    """Once more at the end, where somebody who has only the last lines of a log can see them."""
+    for failure in failures[:SHOWN_FAILURES]:
+        say(f"FAILED in {step}: {failure}")
+    if len(failures) > SHOWN_FAILURES:
+        say(f"FAILED in {step}: and {len(failures) - SHOWN_FAILURES} more")
+
+
 def show(console: Console, title: str, one: Finished) -> None:
     outcome = one.outcome
     verdict = "FAILED" if outcome.failed else "ok"
@@ -253,6 +261,8 @@ def run_group(group: str, only: list[str]) -> int:
         )
         + "\n"
     )
+    for one in finished:
+        say_failures(one.name, one.outcome.failures)
     say(f"make {group} took {clock(seconds)}")
     say(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
@@ -269,6 +279,8 @@ def sum_groups(groups: list[str]) -> int:
             failed += 1
             continue
         say(f"make {group}: {result['passed']} passed, {result['failed']} failed")
+        for step in result["steps"]:
+            say_failures(step["name"], step["failures"])
         passed += result["passed"]
         failed += result["failed"]
     say(f"{passed} passed, {failed} failed")

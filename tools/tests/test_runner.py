@@ -93,21 +93,34 @@ def test_a_hang_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
+def leave_result(group: str, passed: int, *failures: str) -> None:
+    file = runner.result_file(group)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    steps = [{"name": "x", "failures": failures}]
+    file.write_text(json.dumps({"passed": passed, "failed": len(failures), "steps": steps}))
+
+
 def test_the_sum_counts_a_group_without_result_as_a_failure(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    runner.result_file("test").parent.mkdir(parents=True)
-    runner.result_file("test").write_text(json.dumps({"passed": 7, "failed": 0}))
+    leave_result("test", 7)
     assert runner.sum_groups(["test", "verify"]) == 1
     assert capsys.readouterr().out.splitlines()[-1] == "7 passed, 1 failed"
 
 
 def test_the_sum_passes_when_all_did(capsys: pytest.CaptureFixture[str]) -> None:
-    runner.result_file("test").parent.mkdir(parents=True)
-    for group, number in (("test", 7), ("verify", 5)):
-        runner.result_file(group).write_text(json.dumps({"passed": number, "failed": 0}))
+    leave_result("test", 7)
+    leave_result("verify", 5)
     assert runner.sum_groups(["test", "verify"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "12 passed, 0 failed"
+
+
+def test_the_sum_names_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    leave_result("test", 7, *(f"test_{number}: boom" for number in range(25)))
+    assert runner.sum_groups(["test"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "FAILED in x: test_0: boom" in lines
+    assert lines[-2:] == ["FAILED in x: and 5 more", "7 passed, 25 failed"]
 
 
 def test_a_kind_that_is_not_there_is_named() -> None:
