@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The domain: all state of the library in one process hangs off one of these.
  *
- * Every vendored copy of the library that is loaded into a process uses the same domain: thread
- * records, wait queues and reclamation are shared, so that a lock or a container may pass from one
- * extension to another. Copies find each other through a symbol that the ELF loader makes unique in
- * the process (STB_GNU_UNIQUE), and, under Python, through a capsule in the interpreter's
- * dictionary (cpython.h). */
+ * Every vendored copy of the library that is loaded into a process, and has the same ABI number,
+ * uses the same domain: thread records, wait queues and reclamation are shared, so that a lock or a
+ * container may pass from one extension to another. Copies find each other through a symbol that
+ * the ELF loader makes unique in the process (STB_GNU_UNIQUE), and, under Python, through a capsule
+ * in the interpreter's dictionary (cpython.h). */
 #ifndef LATCHWORK_DOMAIN_H
 #define LATCHWORK_DOMAIN_H
 
@@ -16,13 +16,14 @@ LW_EXTERN_C_BEGIN
 
 typedef struct lw_domain lw_domain;
 
-/* The first bytes of every domain of every version, so that a copy can tell whether it may
- * share. */
+/* The first bytes of every domain of every version, so that a copy can tell whether it may share,
+ * and else where to look on. This layout never changes. */
 typedef struct lw_domain_header {
-    uint64_t magic;   /* LW_DOMAIN_MAGIC */
-    uint32_t abi;     /* there: LW_ABI_VERSION in the low 16 bits, the platform above */
-    uint32_t size;    /* sizeof(struct lw_domain) there */
-    char version[16]; /* LW_VERSION_STRING there, for messages */
+    uint64_t magic;     /* LW_DOMAIN_MAGIC */
+    uint32_t abi;       /* there: LW_ABI_VERSION in the low 16 bits, the platform above */
+    uint32_t size;      /* sizeof(struct lw_domain) there */
+    char version[16];   /* LW_VERSION_STRING there, for messages */
+    lw_atomic_ptr next; /* a domain of another version in this process; NULL: none */
 } lw_domain_header;
 
 #define LW_DOMAIN_MAGIC UINT64_C(0x6c61746368777264)

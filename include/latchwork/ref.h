@@ -22,7 +22,12 @@
  * reference or, after a hand-over, on the owner, during one of its lw_ref_dec, lw_ref_drain, or its
  * exit (where it is not attached to a host). It runs with none of the library's locks held.
  * Everything done with the object before any lw_ref_dec happens before `destroy`. None of these
- * functions allocates or fails. */
+ * functions fails; the first that a thread calls may allocate its record (thread.h), and one that
+ * cannot has a slower way.
+ *
+ * Limits: of the references that are held at a time, threads other than the owner may have made
+ * 2^28 - 1. An object of which the owner alone has made more is taken for immortal at the latest
+ * when the counts are merged. */
 #ifndef LATCHWORK_REF_H
 #define LATCHWORK_REF_H
 
@@ -43,6 +48,7 @@ struct lw_ref {
 
 #define LW_REF_NO_OWNER_ ((void *)(uintptr_t)1)
 #define LW_REF_IMMORTAL_ UINT32_MAX
+#define LW_REF_MOST_ ((UINT32_C(1) << 28) - 1)
 enum {
     LW_REF_BIASED_ = 0,
     LW_REF_QUEUED_ = 1,

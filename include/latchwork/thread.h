@@ -33,7 +33,8 @@ struct lw_thread {
 struct lw_tls_slot {
     lw_thread *self;
     lw_tls_slot *next;
-    uint32_t anonymous_depth; /* sections entered without a record */
+    uint32_t anonymous_depth;   /* sections entered without a record */
+    uint32_t anonymous_freeing; /* free functions run without one */
 };
 
 #if !defined(LW_TLS_SLOT_)

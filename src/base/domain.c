@@ -60,44 +60,72 @@ static void lw_domain_make(lw_domain *d)
     lw_atomic_store_relaxed_u64(&d->seed, lw_random_());
     d->has_membarrier = lw_membarrier_init_();
     lw_atomic_store_relaxed_u32(&d->has_key, lw_key_create_(&d->key, lw_thread_exit_));
-    lw_thread_fork_init_();
+}
+
+static void lw_domain_make_own(void)
+{
+    uint32_t untouched = 0;
+    if (lw_atomic_cas_acquire_u32(&lw_own_state, &untouched, 1)) {
+        lw_domain_make(&lw_own_domain);
+        /* (1) release: what lw_domain_make wrote happens before the loads (2) and (3) that find
+         * it. */
+        lw_atomic_store_release_u32(&lw_own_state, 2);
+    } else {
+        /* (2) acquire: pairs with (1). Another thread is at it; it makes a few system calls. */
+        while (lw_atomic_load_acquire_u32(&lw_own_state) != 2) {
+            lw_yield_();
+        }
+    }
+}
+
+/* The first domain that this copy can use, of those that the anchor begins the list of; else this
+ * copy's own, which goes to the end of the list. */
+static lw_domain *lw_domain_search(void)
+{
+    lw_atomic_ptr *link = &lw_domain_anchor_;
+    for (;;) {
+        /* (3) acquire, and release where it publishes: pairs with itself, for what (1) released. */
+        void *found = lw_atomic_load_acquire_ptr(link);
+        if (found == NULL) {
+            lw_domain_make_own();
+            if (lw_atomic_cas_acq_rel_ptr(link, &found, &lw_own_domain)) {
+                return &lw_own_domain;
+            }
+        }
+        if (lw_domain_fits_((lw_domain *)found)) {
+            return (lw_domain *)found;
+        }
+        if (((lw_domain_header *)found)->magic != LW_DOMAIN_MAGIC) {
+            lw_domain_make_own(); /* something else has taken the name of our symbol */
+            return &lw_own_domain;
+        }
+        link = &((lw_domain_header *)found)->next;
+    }
 }
 
 static LW_COLD lw_domain *lw_domain_find(void)
 {
-    void *found = lw_atomic_load_acquire_ptr(&lw_domain_anchor_);
-    void *none = NULL;
-    uint32_t untouched = 0;
+    void *found, *none = NULL;
+    int cancel = lw_cancel_off_(); /* nobody would end what a thread that is ended has begun */
     /* The domain will hold pointers into this copy: hooks, free functions, thread-local slots. */
     lw_pin_(&lw_current);
-    if (found == NULL || !lw_domain_fits_((lw_domain *)found)) {
-        if (lw_atomic_cas_acquire_u32(&lw_own_state, &untouched, 1)) {
-            lw_domain_make(&lw_own_domain);
-            /* (1) release: what lw_domain_make wrote happens before the loads (2) and (3) that find
-             * it. */
-            lw_atomic_store_release_u32(&lw_own_state, 2);
-        } else {
-            /* (2) acquire: pairs with (1). Another thread is at it; it makes a few system calls. */
-            while (lw_atomic_load_acquire_u32(&lw_own_state) != 2) {
-                lw_yield_();
-            }
-        }
-        found = &lw_own_domain;
-        /* (3) release and acquire: publishes (1) to other copies, or finds what another copy
-         * published. */
-        if (!lw_atomic_cas_acq_rel_ptr(&lw_domain_anchor_, &none, &lw_own_domain) &&
-            lw_domain_fits_((lw_domain *)none)) {
-            found = none;
-        }
+    lw_thread_fork_init_();
+    found = lw_domain_search();
+    if (!lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found)) {
+        found = none;
     }
-    none = NULL;
-    return lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found) ? (lw_domain *)found
-                                                                : (lw_domain *)none;
+    lw_cancel_restore_(cancel);
+    return (lw_domain *)found;
 }
 
-lw_domain *lw_domain_own_(void)
+lw_domain *lw_domain_forked_(void)
 {
-    return lw_atomic_load_acquire_ptr(&lw_current) == &lw_own_domain ? &lw_own_domain : NULL;
+    uint32_t half = 1;
+    /* If a thread of the parent was making it, that begins anew; all it loses is a key. */
+    if (lw_atomic_cas_relaxed_u32(&lw_own_state, &half, 0) || half == 0) {
+        return NULL;
+    }
+    return &lw_own_domain; /* whether or not it is in use: other copies may use it */
 }
 
 lw_domain *lw_domain_get(void)
@@ -108,8 +136,11 @@ lw_domain *lw_domain_get(void)
 
 lw_domain *lw_domain_foreign_(void)
 {
-    void *other = lw_atomic_load_acquire_ptr(&lw_domain_anchor_);
-    return other != NULL && other != lw_domain_get() ? (lw_domain *)other : NULL;
+    lw_domain_header *other = (lw_domain_header *)lw_atomic_load_acquire_ptr(&lw_domain_anchor_);
+    while (other != NULL && lw_domain_fits_((lw_domain *)(void *)other)) {
+        other = (lw_domain_header *)lw_atomic_load_acquire_ptr(&other->next);
+    }
+    return (lw_domain *)(void *)other;
 }
 
 bool lw_domain_fits_(const lw_domain *domain)
@@ -126,6 +157,7 @@ lw_status lw_domain_adopt(lw_domain *other)
         return LW_VERSION;
     }
     lw_pin_(&lw_current);
+    lw_thread_fork_init_();
     if (lw_atomic_cas_acq_rel_ptr(&lw_current, &none, other) || none == other) {
         return LW_OK;
     }

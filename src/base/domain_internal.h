@@ -59,11 +59,15 @@ struct LW_ALIGNED(LW_CACHE_LINE) lw_record {
     lw_smr_batch open;
     lw_smr_batch closed[LW_SMR_CLOSED];
     unsigned closed_count;
-    bool freeing; /* a free function is on this thread's stack */
-    unsigned collects;
+    lw_smr_batch due; /* past their grace period, being freed */
+    bool freeing;     /* a free function is on this thread's stack */
+    size_t collects;  /* since it was asked for deferred objects */
+    size_t asked;     /* how many of those were left then */
+    size_t asked_bytes;
     lw_atomic_u64 pending;
     lw_atomic_u64 pending_bytes;
     /* ref.c */
+    void *ref_taken; /* the owner's: references taken from the queue and not merged yet */
     lw_rawlock ref_lock;
     LW_PLAIN(bool) ref_alive; /* under ref_lock: a thread owns this record and will merge */
     /* thread.c */
@@ -86,18 +90,13 @@ static inline lw_record *lw_record_of(lw_thread *thread)
 
 /* A module that keeps state in the records says what to do when a thread goes. `drain` may run
  * foreign code; `close` may not; both are called again if references were handed over meanwhile.
- * `forked` runs in a forked child for each record but the surviving thread's own: its thread is no
- * more, and its state may be half-changed. `before_fork` and `after_fork` bracket the fork. Any may
- * be NULL. */
+ * Either may be NULL. */
 typedef struct lw_module_hooks {
     void (*drain)(lw_record *record);
     void (*close)(lw_record *record);
-    void (*forked)(lw_record *record);
-    void (*before_fork)(lw_domain *domain);
-    void (*after_fork)(lw_domain *domain, bool child);
 } lw_module_hooks;
 
-enum { LW_MODULE_PARK, LW_MODULE_REF, LW_MODULE_SMR, LW_MODULES };
+enum { LW_MODULE_REF, LW_MODULE_SMR, LW_MODULES };
 
 struct lw_domain {
     lw_domain_header header;
@@ -115,16 +114,17 @@ struct lw_domain {
     lw_rawlock lock;       /* the two lists below and in_use; nothing is called under it */
     lw_atomic_ptr records; /* all lw_record ever made */
     lw_record *free_records;
-    unsigned forking;   /* the modules whose before_fork was called */
     lw_atomic_u64 live; /* threads that have a record */
 
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_u64 smr_clock;
     lw_atomic_u64 smr_anonymous;                   /* sections open without a record */
-    LW_ALIGNED(LW_CACHE_LINE) lw_rawlock smr_lock; /* what follows but the hint */
+    LW_ALIGNED(LW_CACHE_LINE) lw_rawlock smr_lock; /* what follows but the hints */
     lw_atomic_u32 smr_left;    /* a hint, read without the lock: the first two are not both empty */
     lw_smr_batch smr_orphans;  /* of threads that have exited, or that have no record */
     lw_smr_batch smr_waiting;  /* orphans whose grace period has begun */
     lw_smr_batch smr_deferred; /* past their grace period; their free functions said "not now" */
+    lw_atomic_u64 smr_deferred_count; /* hints, read without the lock */
+    lw_atomic_u64 smr_deferred_bytes;
 
     lw_park_queue park_queues[LW_PARK_QUEUES];
 };
@@ -139,18 +139,31 @@ struct lw_domain {
 /* Whether this copy can use `domain`. */
 LW_API bool lw_domain_fits_(const lw_domain *domain);
 
-/* thread.c: the destructor of the key; the fork handlers. */
-LW_API void lw_thread_exit_(void *record);
+/* thread.c: the destructor of the key; the fork handler, to be installed before the first use. */
+LW_API void lw_thread_exit_(void *value);
 LW_API void lw_thread_fork_init_(void);
+
+/* The calling thread's record if it has one, found through whichever copy; else NULL. Makes
+ * none. */
+LW_API lw_record *lw_thread_record_(lw_domain *domain);
+
+/* Sections without a record that are open on the calling thread, of all copies; as far as there is
+ * a key to keep their number in. */
+LW_API uintptr_t lw_thread_anonymous_(lw_domain *domain);
+LW_API void lw_thread_add_anonymous_(lw_domain *domain, int change);
+
+/* In the child of a fork. */
+LW_API void lw_park_forked_(lw_domain *domain);
 
 /* Registers the hooks of a module with the domain: the first copy of the library to do so serves
  * all. */
 LW_API void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks *hooks);
 
-/* The domain that this copy brought along, if it is the one in use; else NULL. */
-LW_API lw_domain *lw_domain_own_(void);
+/* In the child of a fork: the domain that this copy brought along, if it was made; else NULL, and
+ * it can be made. */
+LW_API lw_domain *lw_domain_forked_(void);
 
-/* The domain that other copies use, if this one cannot; else NULL. */
+/* A domain in this process that this copy cannot use; NULL: there is none. */
 LW_API lw_domain *lw_domain_foreign_(void);
 
 LW_EXTERN_C_END

@@ -8,32 +8,17 @@ static lw_park_queue *lw_park_queue_of(lw_domain *d, const void *address)
     return &d->park_queues[h >> 56 & (LW_PARK_QUEUES - 1)];
 }
 
-static void lw_park_before_fork(lw_domain *d)
-{
-    unsigned i;
-    for (i = 0; i < LW_PARK_QUEUES; i++) {
-        lw_rawlock_lock_(&d->park_queues[i].lock);
-    }
-}
-
-static void lw_park_after_fork(lw_domain *d, bool child)
+void lw_park_forked_(lw_domain *d)
 {
     unsigned i;
     for (i = 0; i < LW_PARK_QUEUES; i++) {
         lw_park_queue *q = &d->park_queues[i];
-        if (child) {
-            /* The waiters were threads of the parent. */
-            LW_PLAIN_SET(q->first, NULL);
-            LW_PLAIN_SET(q->last, NULL);
-            lw_rawlock_init_(&q->lock);
-        } else {
-            lw_rawlock_unlock_(&q->lock);
-        }
+        /* The waiters were threads of the parent, and so was whoever held the lock. */
+        (void)lw_rawlock_forked_(&q->lock);
+        LW_PLAIN_SET(q->first, NULL);
+        LW_PLAIN_SET(q->last, NULL);
     }
 }
-
-static const lw_module_hooks lw_park_hooks = {NULL, NULL, NULL, lw_park_before_fork,
-                                              lw_park_after_fork};
 
 /* Takes the first waiter on `address` out of the queue, or `only` if that is given. Returns it or
  * NULL; *more says whether another waits on the address. Under the queue's lock. */
@@ -87,7 +72,6 @@ lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_lea
     if (timeout_ns >= 0) {
         deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
     }
-    lw_module_use_(d, LW_MODULE_PARK, &lw_park_hooks);
     LW_PLAIN_SET(w.next, NULL);
     LW_PLAIN_SET(w.address, address);
     LW_PLAIN_SET(w.queued, true);

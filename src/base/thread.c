@@ -47,11 +47,59 @@ static void lw_record_give(lw_domain *d, lw_record *r)
     lw_rawlock_unlock_(&d->lock);
 }
 
+/* What the key holds for a thread: its record; or, without one, a number with the lowest bit set:
+ * LW_KEY_EXITED, and how many of its sections without a record are open. */
+#define LW_KEY_NUMBER ((uintptr_t)1)
+#define LW_KEY_EXITED ((uintptr_t)2)
+#define LW_KEY_SECTION ((uintptr_t)4)
+
+static uintptr_t lw_key_value(lw_domain *d)
+{
+    /* (2) acquire: pairs with (3), for the key. */
+    return lw_atomic_load_acquire_u32(&d->has_key) == 0 ? 0 : (uintptr_t)lw_key_get_(d->key);
+}
+
+lw_record *lw_thread_record_(lw_domain *d)
+{
+    uintptr_t value = lw_key_value(d);
+    return (value & LW_KEY_NUMBER) != 0 ? NULL : (lw_record *)(void *)value;
+}
+
+uintptr_t lw_thread_anonymous_(lw_domain *d)
+{
+    uintptr_t value = lw_key_value(d);
+    if ((value & LW_KEY_NUMBER) != 0) {
+        return value / LW_KEY_SECTION;
+    }
+    return LW_TLS_SLOT_()->anonymous_depth != 0;
+}
+
+void lw_thread_add_anonymous_(lw_domain *d, int change)
+{
+    uintptr_t value = lw_key_value(d);
+    uintptr_t sections = value / LW_KEY_SECTION;
+    if (lw_atomic_load_acquire_u32(&d->has_key) == 0 ||
+        (value != 0 && (value & LW_KEY_NUMBER) == 0)) {
+        return; /* the key, and perhaps a record through another copy, came later */
+    }
+    value &= LW_KEY_EXITED;
+    if (change > 0) {
+        sections++;
+    } else if (sections != 0) {
+        sections--;
+    }
+    if (sections != 0 || value != 0) {
+        value |= LW_KEY_NUMBER | sections * LW_KEY_SECTION;
+    }
+    /* May fail for want of memory; then only this copy knows. */
+    (void)lw_key_set_(d->key, (void *)value);
+}
+
 /* A process may have used up its keys for a while. */
 static bool lw_thread_has_key(lw_domain *d)
 {
     bool made = true;
-    /* (2) acquire: pairs with (3), for the key. */
+    /* As (2). */
     if (LW_UNLIKELY(lw_atomic_load_acquire_u32(&d->has_key) == 0)) {
         lw_rawlock_lock_(&d->lock);
         if (lw_atomic_load_relaxed_u32(&d->has_key) == 0) {
@@ -72,7 +120,10 @@ LW_COLD lw_thread *lw_thread_attach_(void)
     if (slot->anonymous_depth != 0 || !lw_thread_has_key(d)) {
         return NULL; /* a section that began without a record ends without one */
     }
-    r = (lw_record *)lw_key_get_(d->key);
+    if ((lw_key_value(d) & LW_KEY_NUMBER) != 0) {
+        return NULL; /* likewise; or the record was given up, and would not be a second time */
+    }
+    r = lw_thread_record_(d);
     if (r == NULL) {
         r = lw_record_take(d);
         if (r == NULL) {
@@ -101,17 +152,27 @@ LW_COLD lw_thread *lw_thread_attach_(void)
     return slot->self;
 }
 
-/* The destructor of the key. The thread is detached from any host; other destructors of it may run
- * later and make it start anew. */
+/* The destructor of the key. The thread is detached from any host. Other destructors of it may run
+ * later, and some in a round after the last of this one's: from here on it has no record. */
 void lw_thread_exit_(void *value)
 {
     lw_record *r = (lw_record *)value;
     lw_domain *d = lw_domain_get();
     bool closed;
     int i;
+    if (((uintptr_t)value & LW_KEY_NUMBER) != 0) {
+        (void)lw_key_set_(d->key, (void *)(LW_KEY_NUMBER | LW_KEY_EXITED));
+        /* Release: as at the end of the sections that it ended in. */
+        (void)lw_atomic_sub_release_u64(&d->smr_anonymous, (uintptr_t)value / LW_KEY_SECTION);
+        LW_TLS_SLOT_()->anonymous_depth = 0;
+        return;
+    }
     /* Free functions that run now still find the record, through every copy. */
     (void)lw_key_set_(d->key, r);
     do {
+        /* A thread that ends inside of a section ends the section. */
+        r->head.smr_depth = 0;
+        lw_atomic_store_release_u64(&r->head.smr_epoch, 0);
         for (i = 0; i < LW_MODULES; i++) {
             const lw_module_hooks *hooks = lw_module(d, i);
             if (hooks != NULL && hooks->drain != NULL) {
@@ -125,13 +186,10 @@ void lw_thread_exit_(void *value)
             }
         }
         /* The rest is done here, whether or not a module has been used by now: another thread may
-         * use it later, and must not take this record for a living thread's. A thread that ends
-         * inside of a section ends the section. */
-        r->head.smr_depth = 0;
-        lw_atomic_store_release_u64(&r->head.smr_epoch, 0);
+         * use it later, and must not take this record for a living thread's. */
         lw_rawlock_lock_(&r->ref_lock);
         /* Whoever finds the queue closed merges in this thread's place (ref.c). */
-        closed = lw_atomic_load_relaxed_ptr(&r->head.ref_queue) == NULL;
+        closed = lw_atomic_load_relaxed_ptr(&r->head.ref_queue) == NULL && r->ref_taken == NULL;
         LW_PLAIN_SET(r->ref_alive, !closed);
         lw_rawlock_unlock_(&r->ref_lock);
     } while (!closed);
@@ -141,7 +199,7 @@ void lw_thread_exit_(void *value)
         slot->self = NULL;
         slot->next = NULL;
     }
-    (void)lw_key_set_(d->key, NULL);
+    (void)lw_key_set_(d->key, (void *)(LW_KEY_NUMBER | LW_KEY_EXITED));
     lw_record_give(d, r);
     /* Release: this thread's sections happen before a lone thread's frees (smr.c). */
     (void)lw_atomic_sub_release_u64(&d->live, 1);
@@ -162,108 +220,78 @@ size_t lw_thread_record_count(void)
     return n;
 }
 
-/* ---- fork ---- Every lock of the domain is taken before the fork, so that the child finds what
- * they protect whole. What other threads owned alone is abandoned: it may be half-changed. */
+/* ---- fork ---- No lock is taken before a fork: handlers of the program, which run between ours
+ * and the fork, may use the library. So the child may find what a thread of the parent was changing
+ * half-changed, and keeps only what is whole at every moment: the list of records, the clock. */
 
-/* The domain whose locks this copy has taken for this thread's fork: of several copies, the one
- * that made the domain. */
-static LW_TLS lw_domain *lw_forking;
-
-static void lw_fork_before(void)
+static void lw_record_forked(lw_record *r)
 {
-    lw_domain *d = lw_domain_own_();
-    lw_record *r;
-    int i;
-    if (d == NULL) {
-        return;
-    }
-    lw_rawlock_lock_(&d->lock);
-    lw_forking = d;
-    d->forking = 0;
-    for (i = 0; i < LW_MODULES; i++) {
-        const lw_module_hooks *hooks = lw_module(d, i);
-        if (hooks != NULL && hooks->before_fork != NULL) {
-            d->forking |= 1u << i; /* another may be registered before the fork is done */
-            hooks->before_fork(d);
-        }
-    }
-    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL;
-         r = LW_PLAIN_GET(r->next)) {
-        lw_rawlock_lock_(&r->ref_lock);
-    }
-}
-
-static void lw_fork_parent(void)
-{
-    lw_domain *d = lw_forking;
-    lw_record *r;
-    int i;
-    if (d == NULL) {
-        return;
-    }
-    lw_forking = NULL;
-    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL;
-         r = LW_PLAIN_GET(r->next)) {
-        lw_rawlock_unlock_(&r->ref_lock);
-    }
-    for (i = 0; i < LW_MODULES; i++) {
-        const lw_module_hooks *hooks = lw_module(d, i);
-        if ((d->forking & 1u << i) != 0) {
-            hooks->after_fork(d, false);
-        }
-    }
-    lw_rawlock_unlock_(&d->lock);
+    static const lw_smr_batch none = {NULL, NULL, 0, 0, 0};
+    r->open = r->due = none;
+    r->closed_count = 0;
+    r->freeing = false;
+    r->asked = r->asked_bytes = 0;
+    lw_atomic_store_relaxed_u64(&r->pending, 0);
+    lw_atomic_store_relaxed_u64(&r->pending_bytes, 0);
+    lw_atomic_store_relaxed_u64(&r->head.smr_epoch, 0);
+    r->head.smr_depth = 0;
+    r->ref_taken = NULL;
+    LW_PLAIN_SET(r->ref_alive, false);
+    r->slots = NULL;
+    r->in_use = false;
 }
 
 static void lw_fork_child(void)
 {
-    lw_domain *d = lw_forking;
-    lw_record *self;
-    bool has_key;
-    lw_record *r;
-    int i;
+    lw_domain *d = lw_domain_forked_();
+    lw_record *self, *r;
     if (d == NULL) {
         return;
     }
-    lw_forking = NULL;
-    has_key = lw_atomic_load_relaxed_u32(&d->has_key) != 0;
-    self = has_key ? (lw_record *)lw_key_get_(d->key) : NULL;
-    lw_rawlock_init_(&d->lock);
+    self = lw_thread_record_(d);
+    lw_park_forked_(d);
+    (void)lw_rawlock_forked_(&d->lock);
     d->free_records = NULL;
     d->has_membarrier = d->has_membarrier && lw_membarrier_init_();
-    for (i = 0; i < LW_MODULES; i++) {
-        const lw_module_hooks *hooks = lw_module(d, i);
-        if ((d->forking & 1u << i) != 0) {
-            hooks->after_fork(d, true);
-        }
-    }
-    for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL;
+    for (r = (lw_record *)lw_atomic_load_relaxed_ptr(&d->records); r != NULL;
          r = LW_PLAIN_GET(r->next)) {
-        lw_rawlock_init_(&r->ref_lock);
-        if (r == self) {
-            continue;
+        (void)lw_rawlock_forked_(&r->ref_lock);
+        if (r != self) {
+            lw_record_forked(r);
+            r->next_free = d->free_records;
+            d->free_records = r;
         }
-        for (i = 0; i < LW_MODULES; i++) {
-            const lw_module_hooks *hooks = lw_module(d, i);
-            if (hooks != NULL && hooks->forked != NULL) {
-                hooks->forked(r);
-            }
-        }
-        lw_atomic_store_relaxed_u64(&r->head.smr_epoch, 0);
-        r->head.smr_depth = 0;
-        LW_PLAIN_SET(r->ref_alive, false);
-        r->slots = NULL;
-        r->in_use = false;
-        r->next_free = d->free_records;
-        d->free_records = r;
     }
     if (self != NULL) {
         self->head.smr_strong = !d->has_membarrier;
     }
     lw_atomic_store_relaxed_u64(&d->live, self != NULL ? 1 : 0);
+    lw_atomic_store_relaxed_u64(&d->smr_anonymous, lw_thread_anonymous_(d));
+    if (lw_rawlock_forked_(&d->smr_lock)) {
+        /* Its holder was changing the lists: abandoned. */
+        static const lw_smr_batch none = {NULL, NULL, 0, 0, 0};
+        d->smr_orphans = d->smr_waiting = d->smr_deferred = none;
+        lw_atomic_store_relaxed_u32(&d->smr_left, 0);
+        lw_atomic_store_relaxed_u64(&d->smr_deferred_count, 0);
+        lw_atomic_store_relaxed_u64(&d->smr_deferred_bytes, 0);
+    }
 }
 
+/* Child handlers run in the order of their installation. Where there are constructors ours is
+ * installed when this copy is loaded, and precedes those of whoever uses it. */
 void lw_thread_fork_init_(void)
 {
-    lw_at_fork_(lw_fork_before, lw_fork_parent, lw_fork_child);
+    static lw_atomic_u32 installed;
+    uint32_t no = 0;
+    if (lw_atomic_cas_relaxed_u32(&installed, &no, 1) && !lw_at_fork_(lw_fork_child)) {
+        lw_atomic_store_relaxed_u32(&installed, 0); /* no memory; the next use tries again */
+    }
 }
+
+#if defined(__ELF__) && defined(__GLIBC__) && !defined(LW_PLATFORM_MODEL) &&                       \
+    !defined(LW_MODEL_REAL_PLATFORM)
+__attribute__((constructor)) static void lw_thread_loaded(void)
+{
+    lw_thread_fork_init_();
+}
+#endif

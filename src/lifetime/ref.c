@@ -49,6 +49,12 @@ static bool lw_ref_merge(lw_ref_t *ref)
     uint32_t merged;
     /* Before the count is published as merged: after that the object may be gone. */
     lw_atomic_store_relaxed_ptr(&ref->owner, LW_REF_NO_OWNER_);
+    if (local > LW_REF_MOST_) {
+        /* The sum might not fit into the shared word. An object with so many references can be
+         * taken for one that is leaked; it is not freed, rather than freed too early. */
+        lw_atomic_store_relaxed_u32(&ref->local, LW_REF_IMMORTAL_);
+        return false;
+    }
     lw_atomic_store_relaxed_u32(&ref->local, 0);
     do {
         merged = ((uint32_t)(lw_ref_shared_count(shared) + (int32_t)local - 1) * LW_REF_ONE_) |
@@ -61,24 +67,27 @@ static bool lw_ref_merge(lw_ref_t *ref)
 static size_t lw_ref_drain_record(lw_record *r)
 {
     size_t merged = 0;
-    while (lw_atomic_load_relaxed_ptr(&r->head.ref_queue) != NULL) {
-        lw_ref_t *ref;
-        lw_rawlock_lock_(&r->ref_lock);
-        ref = lw_ref_link(lw_atomic_load_relaxed_ptr(&r->head.ref_queue));
-        lw_atomic_store_relaxed_ptr(&r->head.ref_queue, NULL);
-        lw_rawlock_unlock_(&r->ref_lock);
-        while (ref != NULL) {
-            lw_ref_t *next = lw_ref_link(lw_atomic_load_relaxed_ptr(&ref->owner));
-            lw_ref_destroy_fn destroy =
-                (lw_ref_destroy_fn)lw_atomic_load_relaxed_ptr(&ref->destroy);
-            if (lw_ref_merge(ref)) {
-                destroy(ref);
+    for (;;) {
+        /* What is taken lies in the record: a `destroy` may drain too, or end this thread. */
+        lw_ref_t *ref = (lw_ref_t *)r->ref_taken;
+        lw_ref_destroy_fn destroy;
+        if (ref == NULL) {
+            if (lw_atomic_load_relaxed_ptr(&r->head.ref_queue) == NULL) {
+                return merged;
             }
-            merged++;
-            ref = next;
+            lw_rawlock_lock_(&r->ref_lock);
+            r->ref_taken = lw_ref_link(lw_atomic_load_relaxed_ptr(&r->head.ref_queue));
+            lw_atomic_store_relaxed_ptr(&r->head.ref_queue, NULL);
+            lw_rawlock_unlock_(&r->ref_lock);
+            continue;
+        }
+        r->ref_taken = lw_ref_link(lw_atomic_load_relaxed_ptr(&ref->owner));
+        destroy = (lw_ref_destroy_fn)lw_atomic_load_relaxed_ptr(&ref->destroy);
+        merged++;
+        if (lw_ref_merge(ref)) {
+            destroy(ref);
         }
     }
-    return merged;
 }
 
 static void lw_ref_drain_hook(lw_record *r)
@@ -86,7 +95,7 @@ static void lw_ref_drain_hook(lw_record *r)
     (void)lw_ref_drain_record(r);
 }
 
-static const lw_module_hooks lw_ref_hooks = {lw_ref_drain_hook, NULL, NULL, NULL, NULL};
+static const lw_module_hooks lw_ref_hooks = {lw_ref_drain_hook, NULL};
 
 /* Hands a QUEUED reference to its owner; if the owner has exited, merges in its place. Only this
  * thread touches the fields owner and destroy now: QUEUED was set by it. */
@@ -101,9 +110,9 @@ static void lw_ref_hand_over(lw_ref_t *ref, lw_record *owner, lw_ref_destroy_fn 
         lw_atomic_store_relaxed_ptr(
             &ref->owner,
             lw_ref_linked(lw_ref_link(lw_atomic_load_relaxed_ptr(&owner->head.ref_queue))));
-        /* The lock publishes the two fields; the owner looks at the queue's head without it
-         * first. */
-        lw_atomic_store_relaxed_ptr(&owner->head.ref_queue, lw_ref_linked(ref));
+        /* The lock publishes the two fields; the owner looks at the queue's head without it first.
+         * (5) release: for a fork now, whose child finds the queue without its lock. */
+        lw_atomic_store_release_ptr(&owner->head.ref_queue, lw_ref_linked(ref));
     } else {
         /* Under the lock, so that no new thread takes the record, and the object with it,
          * meanwhile. What the dead owner did happens before: it took this lock to say that it is

@@ -13,7 +13,11 @@
 #define LW_SMR_SLEEP_MIN_NS INT64_C(20000)
 #define LW_SMR_SLEEP_MAX_NS INT64_C(1000000)
 
-/* Objects that were refused are offered again at every so manyth collection of a thread. */
+/* Objects that were refused are offered to a thread again when, since it was asked, another batch of
+ * them has gathered, or, of many, as many again, up to ASK_BATCHES batches; and after ASK_EVERY of
+ * its collections, and a quarter as many more as it refused. So neither side waits for ever, and a
+ * thread that always refuses does so some ten times for each object. */
+#define LW_SMR_ASK_BATCHES 16
 #define LW_SMR_ASK_EVERY 16
 
 static void lw_batch_add(lw_smr_batch *b, lw_smr_node *node, size_t bytes)
@@ -110,23 +114,58 @@ static bool lw_smr_alone(lw_domain *d, const lw_record *self)
            lw_atomic_load_acquire_u64(&d->smr_anonymous) == 0;
 }
 
-/* Runs the free functions of a batch, with nothing held. Returns how many objects are gone. */
+/* Under the lock, after a change of the deferred objects. */
+static void lw_smr_note_deferred(lw_domain *d)
+{
+    lw_atomic_store_relaxed_u64(&d->smr_deferred_count, d->smr_deferred.count);
+    lw_atomic_store_relaxed_u64(&d->smr_deferred_bytes, d->smr_deferred.bytes);
+}
+
+static bool lw_smr_grown(size_t now, size_t asked, size_t least)
+{
+    size_t most = least * LW_SMR_ASK_BATCHES;
+    return now >= asked + (asked < least ? least : asked > most ? most : asked);
+}
+
+/* Whether so many objects have been deferred since this thread was asked that it is to be asked
+ * again. Each thread counts for itself: one that always refuses keeps no other from being asked. */
+static bool lw_smr_due_to_ask(lw_domain *d, lw_record *self)
+{
+    size_t count = (size_t)lw_atomic_load_relaxed_u64(&d->smr_deferred_count);
+    size_t bytes;
+    if (LW_LIKELY(count == 0)) {
+        self->asked = self->asked_bytes = 0;
+        return false;
+    }
+    bytes = (size_t)lw_atomic_load_relaxed_u64(&d->smr_deferred_bytes);
+    self->asked = count < self->asked ? count : self->asked;
+    self->asked_bytes = bytes < self->asked_bytes ? bytes : self->asked_bytes;
+    return lw_smr_grown(count, self->asked, LW_SMR_BATCH) ||
+           lw_smr_grown(bytes, self->asked_bytes, LW_SMR_BATCH_BYTES);
+}
+
+/* Runs the free functions of a batch, with nothing held. Returns how many objects are gone. A free
+ * function that ends the thread leaves the rest in the batch. */
 static size_t lw_smr_free(lw_domain *d, lw_smr_batch *batch)
 {
     lw_smr_batch kept = {NULL, NULL, 0, 0, 0};
-    lw_smr_node *node = batch->first;
     size_t count = batch->count;
-    while (node != NULL) {
-        lw_smr_node *next = node->next; /* before: the node goes with its object */
+    size_t bytes = batch->bytes;
+    while (batch->first != NULL) {
+        lw_smr_node *node = batch->first;
+        batch->first = node->next; /* before: the node goes with its object */
+        batch->count--;
         if (!node->free_fn(node)) {
             lw_batch_add(&kept, node, 0);
         }
-        node = next;
     }
+    (void)lw_batch_take(batch);
     if (kept.count != 0) {
+        kept.bytes = bytes / count * kept.count; /* about */
         count -= kept.count;
         lw_rawlock_lock_(&d->smr_lock);
         lw_batch_join(&d->smr_deferred, &kept);
+        lw_smr_note_deferred(d);
         lw_rawlock_unlock_(&d->smr_lock);
     }
     return count;
@@ -169,6 +208,7 @@ static size_t lw_smr_collect_orphans(lw_domain *d, bool deferred)
     }
     if (deferred) {
         lw_batch_join(&due, &d->smr_deferred);
+        lw_smr_note_deferred(d);
     }
     lw_smr_note_left(d);
     lw_rawlock_unlock_(&d->smr_lock);
@@ -178,66 +218,71 @@ static size_t lw_smr_collect_orphans(lw_domain *d, bool deferred)
     return freed;
 }
 
+/* Whether a collection also asks again those that said "not now". */
+typedef enum lw_smr_ask { LW_SMR_ASK_NOT, LW_SMR_ASK_IN_TURN, LW_SMR_ASK_ALL } lw_smr_ask;
+
 /* Begins a grace period for what has gathered, and frees what is past its own. Outside of
  * sections. */
-static size_t lw_smr_collect(lw_domain *d, lw_record *self, bool deferred)
+static size_t lw_smr_collect(lw_domain *d, lw_record *self, lw_smr_ask ask)
 {
-    lw_smr_batch due = {NULL, NULL, 0, 0, 0};
     size_t freed = 0;
     unsigned i, kept = 0;
-    uint64_t oldest;
     if (self->freeing) {
         return 0;
     }
     self->freeing = true;
     while ((self->open.first != NULL || self->closed_count != 0) && lw_smr_alone(d, self)) {
         for (i = 0; i < self->closed_count; i++) {
-            lw_batch_join(&due, &self->closed[i]);
+            lw_batch_join(&self->due, &self->closed[i]);
         }
         self->closed_count = 0;
-        lw_batch_join(&due, &self->open);
+        lw_batch_join(&self->due, &self->open);
         /* Again: a free function may retire more. */
-        freed += lw_smr_free(d, &due);
-        (void)lw_batch_take(&due);
+        freed += lw_smr_free(d, &self->due);
     }
-    if (self->open.first != NULL || self->closed_count != 0) {
-        if (self->open.first != NULL) {
-            lw_smr_batch batch = lw_batch_take(&self->open);
-            batch.stamp = lw_smr_begin(d);
-            if (self->closed_count == LW_SMR_CLOSED) {
-                lw_batch_join(&self->closed[LW_SMR_CLOSED - 1], &batch);
+    if (self->open.first != NULL) {
+        lw_smr_batch batch = lw_batch_take(&self->open);
+        batch.stamp = lw_smr_begin(d);
+        if (self->closed_count == LW_SMR_CLOSED) {
+            lw_batch_join(&self->closed[LW_SMR_CLOSED - 1], &batch);
+        } else {
+            self->closed[self->closed_count++] = batch;
+        }
+    }
+    if (self->closed_count != 0) {
+        uint64_t oldest = lw_smr_oldest(d);
+        for (i = 0; i < self->closed_count; i++) {
+            if (self->closed[i].stamp <= oldest) {
+                lw_batch_join(&self->due, &self->closed[i]);
             } else {
-                self->closed[self->closed_count++] = batch;
+                self->closed[kept++] = self->closed[i];
             }
         }
-        if (self->closed_count != 0) {
-            oldest = lw_smr_oldest(d);
-            for (i = 0; i < self->closed_count; i++) {
-                if (self->closed[i].stamp <= oldest) {
-                    lw_batch_join(&due, &self->closed[i]);
-                } else {
-                    self->closed[kept++] = self->closed[i];
-                }
-            }
-            self->closed_count = kept;
-        }
+        self->closed_count = kept;
     }
-    if (due.first != NULL) {
-        freed += lw_smr_free(d, &due);
-    }
+    freed += lw_smr_free(d, &self->due);
     lw_smr_account(self);
-    /* Those that said "not now" are asked again once in a while, whatever this thread calls. */
-    freed += lw_smr_collect_orphans(d, deferred || ++self->collects % LW_SMR_ASK_EVERY == 0);
+    if (ask == LW_SMR_ASK_IN_TURN &&
+        (++self->collects >= LW_SMR_ASK_EVERY + self->asked / 4 || lw_smr_due_to_ask(d, self))) {
+        ask = LW_SMR_ASK_ALL;
+    }
+    freed += lw_smr_collect_orphans(d, ask == LW_SMR_ASK_ALL);
+    if (ask == LW_SMR_ASK_ALL) {
+        self->collects = 0;
+        self->asked = (size_t)lw_atomic_load_relaxed_u64(&d->smr_deferred_count);
+        self->asked_bytes = (size_t)lw_atomic_load_relaxed_u64(&d->smr_deferred_bytes);
+    }
     self->freeing = false;
     return freed;
 }
 
-/* ---- thread exit and fork ---- */
+/* ---- thread exit ---- */
 
 static void lw_smr_drain(lw_record *r)
 {
     if (r->open.first != NULL || r->closed_count != 0) {
-        (void)lw_smr_collect(lw_domain_get(), r, false);
+        /* A thread that is about to end is attached to no host: no use in asking it. */
+        (void)lw_smr_collect(lw_domain_get(), r, LW_SMR_ASK_NOT);
     }
 }
 
@@ -250,40 +295,16 @@ static void lw_smr_close(lw_record *r)
     for (i = 0; i < r->closed_count; i++) {
         lw_batch_join(&d->smr_orphans, &r->closed[i]);
     }
+    lw_batch_join(&d->smr_orphans, &r->due); /* if a free function ends the thread */
     lw_smr_note_left(d);
     lw_rawlock_unlock_(&d->smr_lock);
     r->closed_count = 0;
-    r->freeing =
-        false; /* a thread that ends inside of a free function loses the rest of that batch */
-    lw_smr_account(r);
-}
-
-static void lw_smr_forked(lw_record *r)
-{
-    /* Perhaps half-changed: abandoned. It is a few batches at most. */
-    (void)lw_batch_take(&r->open);
-    r->closed_count = 0;
     r->freeing = false;
+    r->asked = r->asked_bytes = 0;
     lw_smr_account(r);
 }
 
-static void lw_smr_before_fork(lw_domain *d)
-{
-    lw_rawlock_lock_(&d->smr_lock);
-}
-
-static void lw_smr_after_fork(lw_domain *d, bool child)
-{
-    if (child) {
-        lw_rawlock_init_(&d->smr_lock);
-        lw_atomic_store_relaxed_u64(&d->smr_anonymous, LW_TLS_SLOT_()->anonymous_depth != 0);
-    } else {
-        lw_rawlock_unlock_(&d->smr_lock);
-    }
-}
-
-static const lw_module_hooks lw_smr_hooks = {lw_smr_drain, lw_smr_close, lw_smr_forked,
-                                             lw_smr_before_fork, lw_smr_after_fork};
+static const lw_module_hooks lw_smr_hooks = {lw_smr_drain, lw_smr_close};
 
 /* ---- sections ---- */
 
@@ -298,6 +319,7 @@ LW_COLD void lw_smr_enter_slow_(void)
     /* No record to be had: a count that all such threads share. Slow, and it holds up every grace
      * period. */
     if (slot->anonymous_depth++ == 0) {
+        lw_thread_add_anonymous_(d, 1);
         (void)lw_atomic_add_relaxed_u64(&d->smr_anonymous, 1);
         /* As the dear half, it serves the lone reclaimer as well, whose half is the cheap one. */
         lw_smr_fence_heavy(d);
@@ -311,18 +333,40 @@ LW_COLD void lw_smr_exit_slow_(void)
         lw_fatal_("lw_smr_exit", "no section is open on this thread");
     }
     if (--slot->anonymous_depth == 0) {
+        lw_domain *d = lw_domain_get();
+        lw_thread_add_anonymous_(d, -1);
         /* (7) release: as (6). */
-        (void)lw_atomic_sub_release_u64(&lw_domain_get()->smr_anonymous, 1);
+        (void)lw_atomic_sub_release_u64(&d->smr_anonymous, 1);
     }
 }
 
 bool lw_smr_in_section(void)
 {
     const lw_tls_slot *slot = LW_TLS_SLOT_();
-    return slot->anonymous_depth != 0 || (slot->self != NULL && slot->self->smr_depth != 0);
+    const lw_record *r;
+    if (slot->self != NULL) {
+        return slot->self->smr_depth != 0;
+    }
+    /* Another copy may know more. */
+    r = lw_thread_record_(lw_domain_get());
+    return slot->anonymous_depth != 0 || (r != NULL && r->head.smr_depth != 0) ||
+           lw_thread_anonymous_(lw_domain_get()) != 0;
 }
 
 /* ---- retiring ---- */
+
+/* For a thread without a record. A free function that retires must not recurse. */
+static size_t lw_smr_collect_anonymous(lw_domain *d, bool deferred)
+{
+    lw_tls_slot *slot = LW_TLS_SLOT_();
+    size_t freed = 0;
+    if (slot->anonymous_freeing == 0) {
+        slot->anonymous_freeing = 1;
+        freed = lw_smr_collect_orphans(d, deferred);
+        slot->anonymous_freeing = 0;
+    }
+    return freed;
+}
 
 void lw_smr_retire_node(lw_smr_node *node, lw_smr_free_fn free_fn, size_t bytes)
 {
@@ -339,7 +383,7 @@ void lw_smr_retire_node(lw_smr_node *node, lw_smr_free_fn free_fn, size_t bytes)
         full = d->smr_orphans.count >= LW_SMR_BATCH || d->smr_orphans.bytes >= LW_SMR_BATCH_BYTES;
         lw_rawlock_unlock_(&d->smr_lock);
         if (full && !lw_smr_in_section()) {
-            (void)lw_smr_collect_orphans(d, false);
+            (void)lw_smr_collect_anonymous(d, false);
         }
         return;
     }
@@ -347,8 +391,8 @@ void lw_smr_retire_node(lw_smr_node *node, lw_smr_free_fn free_fn, size_t bytes)
     lw_batch_add(&r->open, node, bytes);
     if (self->smr_depth == 0 && !r->freeing &&
         (r->open.count >= LW_SMR_BATCH || r->open.bytes >= LW_SMR_BATCH_BYTES ||
-         lw_smr_alone(d, r))) {
-        (void)lw_smr_collect(d, r, false);
+         lw_smr_due_to_ask(d, r) || lw_smr_alone(d, r))) {
+        (void)lw_smr_collect(d, r, LW_SMR_ASK_IN_TURN);
         return;
     }
     lw_atomic_store_relaxed_u64(&r->pending, lw_atomic_load_relaxed_u64(&r->pending) + 1);
@@ -412,10 +456,11 @@ static void lw_smr_pause(unsigned *round)
 }
 
 /* Whether waiting for a grace period would be waiting for this thread. */
-static bool lw_smr_would_deadlock(void)
+static bool lw_smr_would_deadlock(lw_domain *d)
 {
-    lw_thread *self = LW_TLS_SLOT_()->self;
-    return lw_smr_in_section() || (self != NULL && lw_record_of(self)->freeing);
+    const lw_record *r = lw_thread_record_(d);
+    return lw_smr_in_section() || (r != NULL && r->freeing) ||
+           LW_TLS_SLOT_()->anonymous_freeing != 0;
 }
 
 size_t lw_smr_poll(void)
@@ -424,8 +469,8 @@ size_t lw_smr_poll(void)
     if (lw_smr_in_section()) {
         return 0;
     }
-    return self != NULL ? lw_smr_collect(lw_domain_get(), lw_record_of(self), true)
-                        : lw_smr_collect_orphans(lw_domain_get(), true);
+    return self != NULL ? lw_smr_collect(lw_domain_get(), lw_record_of(self), LW_SMR_ASK_ALL)
+                        : lw_smr_collect_anonymous(lw_domain_get(), true);
 }
 
 static bool lw_smr_orphans_left(lw_domain *d)
@@ -441,7 +486,7 @@ lw_status lw_smr_flush(void)
 {
     lw_domain *d = lw_domain_get();
     unsigned round = 0;
-    if (lw_smr_would_deadlock()) {
+    if (lw_smr_would_deadlock(d)) {
         return LW_BUSY;
     }
     for (;;) {

@@ -44,6 +44,11 @@ void lw_parker_prepare_(lw_parker *parker)
 
 lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interruptible)
 {
+    if (interruptible && deadline_ns < 0) {
+        /* The kernel goes on with a wait that has no limit, and says nothing, after a handler that
+         * was installed with SA_RESTART. */
+        deadline_ns = INT64_MAX;
+    }
     for (;;) {
         int error;
         /* (1) acquire: pairs with the wake (2). */
@@ -108,4 +113,9 @@ void lw_rawlock_unlock_(lw_rawlock *lock)
     if (lw_atomic_exchange_release_u32(&lock->word, 0) == 2) {
         lw_futex_wake(&lock->word);
     }
+}
+
+bool lw_rawlock_forked_(lw_rawlock *lock)
+{
+    return lw_atomic_exchange_relaxed_u32(&lock->word, 0) != 0;
 }

@@ -59,8 +59,8 @@ LW_EXTERN_C_BEGIN
 /* Makes the parker ready for one wait and wake. Never fails. */
 LW_API void lw_parker_prepare_(lw_parker *parker);
 /* LW_OK once woken; LW_TIMEOUT when lw_now_() has passed deadline_ns (negative: none);
- * LW_INTERRUPTED when a signal handler ran and `interruptible`. After the latter two it may be
- * waited for again. */
+ * LW_INTERRUPTED, if `interruptible`, soon after a signal handler ran, and perhaps without one.
+ * After the latter two it may be waited for again. No cancellation point. */
 LW_API lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interruptible);
 LW_API void lw_parker_wake_(lw_parker *parker);
 /* After a wait that returned LW_OK, or when no wake can come any more. */
@@ -69,6 +69,8 @@ LW_API void lw_parker_finish_(lw_parker *parker);
 LW_API void lw_rawlock_init_(lw_rawlock *lock);
 LW_API void lw_rawlock_lock_(lw_rawlock *lock);
 LW_API void lw_rawlock_unlock_(lw_rawlock *lock);
+/* In the child of a fork: makes the lock free, and says whether a thread of the parent held it. */
+LW_API bool lw_rawlock_forked_(lw_rawlock *lock);
 
 /* Nanoseconds of a clock that only goes forward. */
 LW_API int64_t lw_now_(void);
@@ -86,7 +88,12 @@ LW_API bool lw_key_create_(lw_tss *key, void (*at_exit)(void *value));
 LW_API bool lw_key_set_(lw_tss key, void *value);
 LW_API void *lw_key_get_(lw_tss key);
 
-LW_API void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void));
+/* `child` runs in each forked child. False: no memory. */
+LW_API bool lw_at_fork_(void (*child)(void));
+
+/* Between the two this thread cannot be cancelled; nest by keeping what the first returns. */
+LW_API int lw_cancel_off_(void);
+LW_API void lw_cancel_restore_(int state);
 
 /* Keeps the library or program that holds `address` in memory until the process ends. */
 LW_API void lw_pin_(const void *address);

@@ -28,6 +28,8 @@ void lw_parker_prepare_(lw_parker *parker)
 lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interruptible)
 {
     lw_status status = LW_OK;
+    /* The waits below are cancellation points, and the parker is in a queue. */
+    int cancel = lw_cancel_off_();
     pthread_mutex_lock(&parker->mutex);
     while (lw_atomic_load_relaxed_u32(&parker->state) != 0) {
         int64_t until = deadline_ns;
@@ -64,6 +66,7 @@ lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interrupt
         }
     }
     pthread_mutex_unlock(&parker->mutex);
+    lw_cancel_restore_(cancel);
     return status;
 }
 
@@ -95,4 +98,11 @@ void lw_rawlock_lock_(lw_rawlock *lock)
 void lw_rawlock_unlock_(lw_rawlock *lock)
 {
     pthread_mutex_unlock(&lock->mutex);
+}
+
+bool lw_rawlock_forked_(lw_rawlock *lock)
+{
+    bool held = pthread_mutex_trylock(&lock->mutex) != 0;
+    pthread_mutex_init(&lock->mutex, NULL);
+    return held;
 }

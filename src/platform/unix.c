@@ -79,12 +79,21 @@ void *lw_key_get_(lw_tss key)
     return pthread_getspecific(key);
 }
 
-void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void))
+bool lw_at_fork_(void (*child)(void))
 {
-    /* Fails only for want of memory, at the library's first use; a child that forks after that
-     * without the handlers behaves as one that forked inside of a critical section of another
-     * thread. */
-    (void)pthread_atfork(before, parent, child);
+    return pthread_atfork(NULL, NULL, child) == 0;
+}
+
+int lw_cancel_off_(void)
+{
+    int state = PTHREAD_CANCEL_ENABLE;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+void lw_cancel_restore_(int state)
+{
+    (void)pthread_setcancelstate(state, &state);
 }
 
 void lw_pin_(const void *address)

@@ -239,13 +239,14 @@ static void on_signal(int number)
     (void)number;
 }
 
-TEST(signal_interrupts_who_asked_for_it)
+static void interrupt_with(int sa_flags)
 {
     lw_mutex_t m = LW_MUTEX_INIT;
     struct sigaction action;
     locker l;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
+    action.sa_flags = sa_flags;
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
     lw_mutex_lock(&m);
     start_locker(&l, &m, -1, LW_WAIT_INTERRUPTIBLE);
@@ -258,6 +259,16 @@ TEST(signal_interrupts_who_asked_for_it)
     CHECK_EQ(entered, 0);
     lw_mutex_unlock(&m);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
+}
+
+TEST(signal_interrupts_who_asked_for_it)
+{
+    interrupt_with(0);
+}
+
+TEST(signal_whose_calls_are_restarted_interrupts_too)
+{
+    interrupt_with(SA_RESTART);
 }
 
 /* ---- Exclusion, and the memory freed by whoever locks next ---- */
@@ -376,4 +387,90 @@ TEST(forked_child_unlocks_what_it_holds)
     support_join(&l[0].thread);
     support_join(&l[1].thread);
     CHECK_EQ(entered, 2);
+}
+
+/* Handlers of the program run between the library's and the fork, and may lock. */
+static lw_mutex_t forks;
+static int fork_stop;
+
+static void lock_forks(void)
+{
+    lw_mutex_lock(&forks);
+    support_sleep(2 * MS); /* somebody comes and waits */
+}
+
+static void unlock_forks(void)
+{
+    lw_mutex_unlock(&forks);
+}
+
+static void contend(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&fork_stop, __ATOMIC_RELAXED)) {
+        lw_mutex_lock(&forks);
+        lw_mutex_unlock(&forks);
+    }
+}
+
+static void child_locks_forks(void *arg)
+{
+    (void)arg;
+    lw_mutex_lock(&forks);
+    lw_mutex_unlock(&forks);
+}
+
+TEST(fork_handlers_of_the_program_may_lock)
+{
+    support_thread threads[2];
+    locker l;
+    int i;
+    CHECK_EQ(pthread_atfork(lock_forks, unlock_forks, unlock_forks), 0);
+    lw_mutex_lock(&forks); /* a first wait */
+    start_locker(&l, &forks, -1, LW_WAIT_DEFAULT);
+    lw_mutex_unlock(&forks);
+    support_join(&l.thread);
+    for (i = 0; i < 2; i++) {
+        support_start(&threads[i], contend, NULL);
+    }
+    for (i = 0; i < 10; i++) {
+        support_fork_ok(child_locks_forks, NULL);
+    }
+    __atomic_store_n(&fork_stop, 1, __ATOMIC_RELAXED);
+    for (i = 0; i < 2; i++) {
+        support_join(&threads[i]);
+    }
+}
+
+/* ---- A wait is no cancellation point: the waiter is in a queue ---- */
+
+static void *lock_and_finish(void *arg)
+{
+    locker *l = (locker *)arg;
+    lock_once(l);
+    pthread_testcancel();
+    return arg;
+}
+
+TEST(cancelled_waiter_stays_until_it_has_the_lock)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    locker l;
+    pthread_t thread;
+    void *result;
+    memset(&l, 0, sizeof l);
+    l.mutex = &m;
+    l.timeout_ns = -1;
+    l.entered = &entered;
+    lw_mutex_lock(&m);
+    CHECK_EQ(pthread_create(&thread, NULL, lock_and_finish, &l), 0);
+    support_await_waiters(&m, 1);
+    CHECK_EQ(pthread_cancel(thread), 0);
+    support_sleep(5 * MS);
+    CHECK_EQ(support_waiters(&m), 1);
+    lw_mutex_unlock(&m);
+    CHECK_EQ(pthread_join(thread, &result), 0);
+    CHECK(result == PTHREAD_CANCELED);
+    CHECK_EQ(entered, 1);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
 }

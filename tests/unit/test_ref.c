@@ -636,3 +636,74 @@ TEST(forked_child_drops_what_threads_of_the_parent_own)
     lw_ref_dec(&forked[0].ref, destroy);
     CHECK_EQ(destroyed(&forked[0]), 1);
 }
+
+/* ---- More references than the shared word has room for ---- */
+
+TEST(too_many_to_merge_is_immortal)
+{
+    object o;
+    make(&o);
+    /* As if the owner had counted up so far: the sum of the two counts would be 0 in 30 bits. */
+    lw_atomic_store_relaxed_u32(&o.ref.local, (UINT32_C(1) << 30) + 1);
+    on_thread(dec, &o);
+    CHECK_EQ(lw_ref_drain(), 1);
+    CHECK_EQ(destroyed(&o), 0);
+    CHECK(lw_ref_is_immortal(&o.ref));
+    lw_ref_dec(&o.ref, destroy);
+    on_thread(dec, &o);
+    CHECK(lw_ref_try_inc(&o.ref));
+    CHECK_EQ(destroyed(&o), 0);
+}
+
+TEST(as_many_as_can_be_merged)
+{
+    object o;
+    make(&o);
+    lw_atomic_store_relaxed_u32(&o.ref.local, LW_REF_MOST_);
+    on_thread(dec, &o);
+    CHECK_EQ(lw_ref_drain(), 1);
+    CHECK_EQ(lw_ref_count(&o.ref), LW_REF_MOST_ - 1);
+    CHECK(!lw_ref_is_immortal(&o.ref));
+}
+
+/* ---- A destroy function that ends its thread: what was taken from the queue is merged still ---- */
+
+static void destroy_and_end(lw_ref_t *ref)
+{
+    destroy(ref);
+    pthread_exit(NULL);
+}
+
+typedef struct ender {
+    object objects[3];
+    support_step made, dropped;
+} ender;
+
+static void drain_and_end(void *arg)
+{
+    ender *e = (ender *)arg;
+    int i;
+    for (i = 0; i < 3; i++) {
+        make(&e->objects[i]);
+    }
+    support_reach(&e->made, 1);
+    support_await(&e->dropped, 1);
+    (void)lw_ref_drain();
+}
+
+TEST(destroy_that_ends_the_thread_loses_no_other)
+{
+    static ender e = {.made = SUPPORT_STEP_INIT, .dropped = SUPPORT_STEP_INIT};
+    support_thread thread;
+    int i;
+    support_start(&thread, drain_and_end, &e);
+    support_await(&e.made, 1);
+    for (i = 0; i < 3; i++) {
+        lw_ref_dec(&e.objects[i].ref, i == 2 ? destroy_and_end : destroy);
+    }
+    support_reach(&e.dropped, 1);
+    support_join(&thread);
+    for (i = 0; i < 3; i++) {
+        CHECK_EQ(destroyed(&e.objects[i]), 1);
+    }
+}

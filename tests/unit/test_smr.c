@@ -879,3 +879,264 @@ TEST(fork_while_others_reclaim)
         support_join(&threads[i]);
     }
 }
+
+/* ---- Refused by threads that come and go: others are asked before too many have gathered ---- */
+
+static pthread_t accepting_thread;
+
+static bool free_on_one_thread(lw_smr_node *node)
+{
+    return pthread_equal(pthread_self(), accepting_thread) && free_node(node);
+}
+
+enum { SHORT_LIVED = 50 };
+
+static void retire_short_lived(void *arg)
+{
+    int i;
+    (void)arg;
+    for (i = 0; i < SHORT_LIVED; i++) {
+        lw_smr_retire_node(&fresh_object()->node, free_on_one_thread, sizeof(object));
+    }
+}
+
+TEST(refused_is_bounded_while_others_retire_a_little)
+{
+    char unused = 0;
+    int i, expected = 0;
+    accepting_thread = pthread_self();
+    CHECK(lw_thread_self() != NULL);
+    for (i = 0; i < 200; i++) {
+        support_run(1, retire_short_lived, &unused, 1);
+        lw_smr_retire_node(&fresh_object()->node, free_on_one_thread, sizeof(object));
+        expected += SHORT_LIVED + 1;
+        CHECK(expected - freed <= LW_SMR_BATCH + SHORT_LIVED + 1);
+    }
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, expected);
+    CHECK_EQ(lw_smr_get_stats().pending, 0);
+}
+
+static void retire_large(void *arg)
+{
+    (void)arg;
+    lw_smr_retire_node(&fresh_object()->node, free_on_one_thread, LW_SMR_BATCH_BYTES / 2);
+}
+
+TEST(refused_bytes_are_bounded_while_others_retire_a_little)
+{
+    char unused = 0;
+    int i;
+    accepting_thread = pthread_self();
+    CHECK(lw_thread_self() != NULL);
+    for (i = 0; i < 100; i++) {
+        support_run(1, retire_large, &unused, 1);
+        lw_smr_retire_node(&fresh_object()->node, free_on_one_thread, sizeof(object));
+        CHECK(lw_smr_get_stats().pending <= 5);
+    }
+}
+
+/* One that always refuses is not asked at each of its calls, and keeps nobody from being asked. */
+static int asked;
+
+static bool refuse(lw_smr_node *node)
+{
+    (void)node;
+    asked++;
+    return false;
+}
+
+TEST(refusing_is_asked_a_bounded_number_of_times)
+{
+    enum { N = 20000 };
+    int i;
+    CHECK(lw_thread_self() != NULL);
+    for (i = 0; i < N; i++) {
+        lw_smr_retire_node(&fresh_object()->node, refuse, sizeof(object));
+    }
+    CHECK(asked >= N);
+    CHECK(asked < 40 * N);
+}
+
+/* ---- A free function that ends its thread: the rest of the batch is freed by others ---- */
+
+static bool free_and_end(lw_smr_node *node)
+{
+    (void)free_node(node);
+    pthread_exit(NULL);
+}
+
+static void retire_and_end(void *arg)
+{
+    int i;
+    (void)arg;
+    lw_smr_enter();
+    for (i = 0; i < 10; i++) {
+        lw_smr_retire_node(&fresh_object()->node, i == 3 ? free_and_end : free_node, 10);
+    }
+    lw_smr_exit();
+    (void)lw_smr_poll();
+    (void)lw_smr_poll();
+    CHECK(!"is ended before");
+}
+
+TEST(free_function_that_ends_the_thread_loses_no_other)
+{
+    char unused = 0;
+    CHECK(lw_thread_self() != NULL);
+    support_run(1, retire_and_end, &unused, 1);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 10);
+}
+
+/* ---- A thread that ends inside of a section: free functions run outside of it ---- */
+
+static void retire_and_end_inside(void *arg)
+{
+    retire();
+    CHECK_EQ(lw_smr_poll(), 0); /* begins the grace period */
+    lw_smr_enter();
+    reader_tell((reader *)arg, READER_EXIT); /* ends it */
+}
+
+TEST(exit_inside_a_section_frees_outside_of_it)
+{
+    reader r;
+    CHECK(lw_thread_self() != NULL);
+    reader_start(&r);
+    reader_tell(&r, READER_ENTER);
+    support_run(1, retire_and_end_inside, &r, sizeof r);
+    CHECK_EQ(freed, 1); /* free_counted has looked */
+    reader_tell(&r, READER_STOP);
+}
+
+static void end_inside_without_a_record(void *arg)
+{
+    (void)arg;
+    heap_fail_after(0);
+    CHECK(lw_thread_self() == NULL);
+    lw_smr_enter();
+    heap_fail_after(-1);
+}
+
+TEST(exit_inside_a_section_without_a_record_ends_it)
+{
+    char unused = 0;
+    heap_install();
+    CHECK(lw_thread_self() != NULL);
+    support_run(1, end_inside_without_a_record, &unused, 1);
+    CHECK_EQ(lw_smr_synchronize(), LW_OK);
+    retire();
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 1);
+}
+
+/* ---- Retiring without a record, in a free function ---- */
+
+static void free_list_and_retire_rest(void *ptr)
+{
+    void *next = *(void **)ptr;
+    free(ptr);
+    __atomic_fetch_add(&freed, 1, __ATOMIC_RELEASE);
+    if (next != NULL) {
+        CHECK_EQ(lw_smr_retire(next, free_list_and_retire_rest), LW_OK);
+    }
+    CHECK_EQ(lw_smr_flush(), LW_BUSY);
+}
+
+TEST(retiring_without_a_record_does_not_recurse)
+{
+    enum { LISTS = 64, LENGTH = 2000 };
+    pthread_key_t key;
+    int i, n;
+    while (pthread_key_create(&key, NULL) == 0) {
+    }
+    CHECK(lw_thread_self() == NULL);
+    for (i = 0; i < LISTS; i++) {
+        void *list = NULL;
+        for (n = 0; n < LENGTH; n++) {
+            void **link = (void **)malloc(sizeof *link);
+            CHECK(link != NULL);
+            *link = list;
+            list = link;
+        }
+        CHECK_EQ(lw_smr_retire(list, free_list_and_retire_rest), LW_OK);
+    }
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, LISTS * LENGTH);
+}
+
+/* ---- Fork where nothing was retired yet ---- */
+
+static int poll_stop;
+
+static void poll_all_the_time(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&poll_stop, __ATOMIC_RELAXED)) {
+        (void)lw_smr_get_stats();
+        (void)lw_smr_poll();
+    }
+}
+
+static void child_polls(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(lw_smr_get_stats().pending, 0);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(lw_smr_synchronize(), LW_OK);
+}
+
+TEST(fork_while_others_poll)
+{
+    support_thread threads[2];
+    int i;
+    for (i = 0; i < 2; i++) {
+        support_start(&threads[i], poll_all_the_time, NULL);
+    }
+    for (i = 0; i < 30; i++) {
+        support_fork_ok(child_polls, NULL);
+    }
+    __atomic_store_n(&poll_stop, 1, __ATOMIC_RELAXED);
+    for (i = 0; i < 2; i++) {
+        support_join(&threads[i]);
+    }
+}
+
+TEST(fork_beside_a_section_without_a_record)
+{
+    support_thread thread;
+    heap_install();
+    CHECK(lw_thread_self() != NULL);
+    heap_fail_after(0);
+    support_start(&thread, anonymous_reader, NULL);
+    support_await(&anonymous_done, 1);
+    support_fork_ok(child_polls, NULL);
+    support_reach(&anonymous_step, 1);
+    support_join(&thread);
+}
+
+static void child_ends_section(void *arg)
+{
+    CHECK(lw_smr_in_section());
+    lw_smr_exit();
+    child_polls(arg);
+}
+
+static void fork_in_section_without_a_record(void *arg)
+{
+    heap_fail_after(0);
+    CHECK(lw_thread_self() == NULL);
+    lw_smr_enter();
+    heap_fail_after(-1);
+    support_fork_ok(child_ends_section, arg);
+    lw_smr_exit();
+}
+
+TEST(fork_inside_a_section_without_a_record)
+{
+    char unused = 0;
+    heap_install();
+    support_run(1, fork_in_section_without_a_record, &unused, 1);
+    CHECK_EQ(lw_smr_synchronize(), LW_OK);
+}

@@ -434,3 +434,93 @@ TEST(fork_while_threads_come_and_go)
     CHECK_EQ(lw_thread_count(), 1);
     CHECK(lw_thread_record_count() <= 5);
 }
+
+/* ---- Fork while another thread makes the domain ---- */
+
+static void first_use(void *arg)
+{
+    (void)arg;
+    CHECK(lw_domain_get() != NULL);
+}
+
+static void fork_beside_first_use(void *arg)
+{
+    support_thread thread;
+    support_start(&thread, first_use, NULL);
+    support_sleep(*(int64_t *)arg);
+    support_fork_ok(child_first_use, NULL);
+    support_join(&thread);
+}
+
+TEST(fork_during_the_first_use)
+{
+    int64_t ns;
+    for (ns = 0; ns < 2000000; ns += 50000) {
+        support_fork_ok(fork_beside_first_use, &ns);
+    }
+}
+
+/* ---- A thread that is cancelled while it makes the domain ---- */
+
+static void *first_use_cancelled(void *arg)
+{
+    CHECK_EQ(pthread_cancel(pthread_self()), 0);
+    CHECK(lw_domain_get() != NULL);
+    *(int *)arg = 1;
+    pthread_testcancel();
+    return arg;
+}
+
+TEST(first_use_is_no_cancellation_point)
+{
+    pthread_t thread;
+    void *result;
+    int made = 0;
+    CHECK_EQ(pthread_create(&thread, NULL, first_use_cancelled, &made), 0);
+    CHECK_EQ(pthread_join(thread, &result), 0);
+    CHECK(result == PTHREAD_CANCELED);
+    CHECK_EQ(made, 1);
+    CHECK(lw_thread_self() != NULL);
+}
+
+/* ---- The last round of destructors: ours has run for the last time ---- */
+
+static pthread_key_t round_key;
+static int rounds;
+
+static void use_in_the_last_round(void *value)
+{
+    counted *object = (counted *)value;
+    if (++rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
+        CHECK_EQ(pthread_setspecific(round_key, value), 0);
+        return;
+    }
+    lw_ref_init(&object->ref);
+    lw_ref_inc(&object->ref);
+    lw_smr_enter();
+    lw_smr_exit();
+    CHECK_EQ(lw_smr_retire(malloc(8), count_free), LW_OK);
+}
+
+static void exit_with_rounds(void *arg)
+{
+    CHECK(lw_thread_self() != NULL);
+    CHECK_EQ(pthread_setspecific(round_key, arg), 0);
+}
+
+TEST(last_destructors_of_a_thread_leave_no_record_in_use)
+{
+    counted object;
+    memset(&object, 0, sizeof object);
+    CHECK(lw_thread_self() != NULL);
+    CHECK_EQ(pthread_key_create(&round_key, use_in_the_last_round), 0);
+    support_run(1, exit_with_rounds, &object, sizeof object);
+    CHECK_EQ(rounds, PTHREAD_DESTRUCTOR_ITERATIONS);
+    CHECK_EQ(lw_thread_count(), 1);
+    lw_ref_dec(&object.ref, destroy_counted);
+    CHECK_EQ(object.destroyed, 0);
+    lw_ref_dec(&object.ref, destroy_counted);
+    CHECK_EQ(object.destroyed, 1);
+    CHECK_EQ(lw_smr_flush(), LW_OK);
+    CHECK_EQ(freed, 1);
+}

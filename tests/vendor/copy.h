@@ -24,6 +24,7 @@ typedef struct vendor_copy {
     bool (*in_section)(void);
     lw_status (*retire)(void *ptr, void (*free_fn)(void *ptr));
     lw_status (*flush)(void);
+    lw_status (*synchronize)(void);
     void (*ref_init)(lw_ref_t *ref);
     void (*ref_inc)(lw_ref_t *ref);
     void (*ref_dec)(lw_ref_t *ref, lw_ref_destroy_fn destroy);

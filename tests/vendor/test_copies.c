@@ -173,6 +173,37 @@ TEST(a_section_of_one_delays_the_other)
     CHECK_EQ(freed, 1);
 }
 
+/* A copy that is new to the thread knows what the thread does through another. */
+TEST(a_section_of_one_is_known_to_the_other)
+{
+    load_both();
+    CHECK_EQ(a->retire(malloc(8), count_free), LW_OK);
+    a->enter();
+    CHECK(b->in_section());
+    CHECK_EQ(b->synchronize(), LW_BUSY);
+    CHECK_EQ(b->flush(), LW_BUSY);
+    a->leave();
+    CHECK(!b->in_section());
+    CHECK_EQ(b->synchronize(), LW_OK);
+}
+
+static void flush_by_b(void *ptr)
+{
+    count_free(ptr);
+    CHECK_EQ(b->flush(), LW_BUSY);
+}
+
+TEST(a_free_function_of_one_is_known_to_the_other)
+{
+    load_both();
+    a->enter();
+    CHECK_EQ(a->retire(malloc(8), flush_by_b), LW_OK);
+    CHECK_EQ(a->retire(malloc(8), flush_by_b), LW_OK);
+    a->leave();
+    CHECK_EQ(a->flush(), LW_OK);
+    CHECK_EQ(freed, 2);
+}
+
 static lw_ref_t ref;
 static int destroyed;
 
@@ -244,6 +275,18 @@ TEST(another_version_keeps_apart)
 TEST(another_platform_keeps_apart)
 {
     check_apart(VENDOR_COPY_PLATFORM);
+}
+
+/* The first in the process is of a version that the two others cannot use: they find each other. */
+TEST(two_find_each_other_past_another_version)
+{
+    const vendor_copy *c = load(VENDOR_COPY_VERSION).copy;
+    CHECK(c->domain() != NULL);
+    load_both();
+    CHECK(a->domain() != c->domain());
+    CHECK(a->domain() == b->domain());
+    CHECK(lw_domain_get() == a->domain());
+    CHECK(load(VENDOR_COPY_PLATFORM).copy->domain() != a->domain());
 }
 
 /* ---- A library that is closed: what it gave to the domain stays ---- */
