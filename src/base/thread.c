@@ -53,22 +53,26 @@ static void lw_record_give(lw_domain *d, lw_record *r)
 #define LW_KEY_EXITED ((uintptr_t)2)
 #define LW_KEY_SECTION ((uintptr_t)4)
 
-static uintptr_t lw_key_value(lw_domain *d)
+/* False: there is no key yet. */
+static bool lw_key_value(lw_domain *d, uintptr_t *value)
 {
     /* (2) acquire: pairs with (3), for the key. */
-    return lw_atomic_load_acquire_u32(&d->has_key) == 0 ? 0 : (uintptr_t)lw_key_get_(d->key);
+    bool known = lw_atomic_load_acquire_u32(&d->has_key) != 0;
+    *value = known ? (uintptr_t)lw_key_get_(d->key) : 0;
+    return known;
 }
 
 lw_record *lw_thread_record_(lw_domain *d)
 {
-    uintptr_t value = lw_key_value(d);
+    uintptr_t value;
+    (void)lw_key_value(d, &value);
     return (value & LW_KEY_NUMBER) != 0 ? NULL : (lw_record *)(void *)value;
 }
 
 uintptr_t lw_thread_anonymous_(lw_domain *d)
 {
-    uintptr_t value = lw_key_value(d);
-    if ((value & LW_KEY_NUMBER) != 0) {
+    uintptr_t value;
+    if (lw_key_value(d, &value) && (value & LW_KEY_NUMBER) != 0) {
         return value / LW_KEY_SECTION;
     }
     return LW_TLS_SLOT_()->anonymous_depth != 0;
@@ -76,12 +80,11 @@ uintptr_t lw_thread_anonymous_(lw_domain *d)
 
 void lw_thread_add_anonymous_(lw_domain *d, int change)
 {
-    uintptr_t value = lw_key_value(d);
-    uintptr_t sections = value / LW_KEY_SECTION;
-    if (lw_atomic_load_acquire_u32(&d->has_key) == 0 ||
-        (value != 0 && (value & LW_KEY_NUMBER) == 0)) {
+    uintptr_t value, sections;
+    if (!lw_key_value(d, &value) || (value != 0 && (value & LW_KEY_NUMBER) == 0)) {
         return; /* the key, and perhaps a record through another copy, came later */
     }
+    sections = value / LW_KEY_SECTION;
     value &= LW_KEY_EXITED;
     if (change > 0) {
         sections++;
@@ -120,10 +123,10 @@ LW_COLD lw_thread *lw_thread_attach_(void)
     if (slot->anonymous_depth != 0 || !lw_thread_has_key(d)) {
         return NULL; /* a section that began without a record ends without one */
     }
-    if ((lw_key_value(d) & LW_KEY_NUMBER) != 0) {
+    r = (lw_record *)lw_key_get_(d->key);
+    if (((uintptr_t)r & LW_KEY_NUMBER) != 0) {
         return NULL; /* likewise; or the record was given up, and would not be a second time */
     }
-    r = lw_thread_record_(d);
     if (r == NULL) {
         r = lw_record_take(d);
         if (r == NULL) {

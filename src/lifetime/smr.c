@@ -155,11 +155,13 @@ static size_t lw_smr_free(lw_domain *d, lw_smr_batch *batch)
         lw_smr_node *node = batch->first;
         batch->first = node->next; /* before: the node goes with its object */
         batch->count--;
+        if (batch->first == NULL) {
+            (void)lw_batch_take(batch);
+        }
         if (!node->free_fn(node)) {
             lw_batch_add(&kept, node, 0);
         }
     }
-    (void)lw_batch_take(batch);
     if (kept.count != 0) {
         kept.bytes = bytes / count * kept.count; /* about */
         count -= kept.count;

@@ -103,7 +103,6 @@ struct domain_two_copies : model_suite<domain_two_copies, 2, false> {
     {
         MODEL_ASSERT(found[0] == found[1]);
         MODEL_ASSERT(lw_domain_foreign_() == NULL);
-        MODEL_ASSERT((lw_domain_own_() == NULL) == (found[1] == other));
     }
 };
 MODEL_SUITE(domain_two_copies);
@@ -140,28 +139,90 @@ struct domain_two_versions : model_suite<domain_two_versions, 2, false> {
 };
 MODEL_SUITE(domain_two_versions);
 
-/* A fork while another thread makes the domain: the handlers find nothing, or all of it. */
-struct domain_own : model_suite<domain_own, 2, false> {
+/* The child of a fork while a thread of the parent made the domain: it makes it anew. */
+struct domain_fork_half : model_suite<domain_fork_half, 2, false> {
     static const bool makes_domain = false;
 
-    void setup() {}
+    void setup()
+    {
+        lw_thread_fork_init_();
+        lw_atomic_store_relaxed_u32(&lw_own_state, 1);
+        model.fork_child();
+    }
+    void body(unsigned)
+    {
+        check_whole(lw_domain_get());
+    }
+    void check()
+    {
+        MODEL_ASSERT(lw_domain_forked_() == &lw_own_domain);
+        MODEL_ASSERT(model.fork_handlers == 1);
+    }
+};
+MODEL_SUITE(domain_fork_half);
+
+/* Three versions in one process: the third copy looks past the first for one of its own version,
+ * which another publishes meanwhile. */
+struct domain_past_another : model_suite<domain_past_another, 2, false> {
+    static const bool makes_domain = false;
+    lw_domain *other, *same, *found;
+
+    void setup()
+    {
+        other = make_other(LW_DOMAIN_ABI + 1);
+        same = make_other(LW_DOMAIN_ABI);
+        lw_atomic_store_relaxed_ptr(&lw_domain_anchor_, other);
+    }
     void body(unsigned i)
     {
         if (i == 0) {
-            lw_domain *d = lw_domain_own_();
-            if (d != NULL) {
-                check_whole(d);
-            }
+            void *none = NULL;
+            lw_atomic_store_relaxed_u64(&same->smr_clock, 1);
+            (void)lw_atomic_cas_acq_rel_ptr(&other->header.next, &none, same);
         } else {
-            (void)lw_domain_get();
+            found = lw_domain_get();
+            check_whole(found);
+            MODEL_ASSERT(lw_domain_foreign_() == other);
         }
     }
     void check()
     {
-        MODEL_ASSERT(lw_domain_own_() == &lw_own_domain);
+        void *next = lw_atomic_load_relaxed_ptr(&other->header.next);
+        MODEL_ASSERT(found == next && (found == same || found == &lw_own_domain));
     }
 };
-MODEL_SUITE(domain_own);
+MODEL_SUITE(domain_past_another);
+
+/* One of another version comes after this copy's: whoever asks finds nothing, or all of its
+ * header. */
+struct domain_foreign_last : model_suite<domain_foreign_last, 2, false> {
+    lw_domain *other;
+
+    void setup()
+    {
+        other = make_other(LW_DOMAIN_ABI + 1);
+        lw_rl_quiet_ = NULL;
+    }
+    void body(unsigned i)
+    {
+        if (i == 0) {
+            void *none = NULL;
+            lw_atomic_store_relaxed_u64(&other->smr_clock, 1);
+            (void)lw_atomic_cas_acq_rel_ptr(&lw_own_domain.header.next, &none, other);
+        } else {
+            lw_domain *foreign = lw_domain_foreign_();
+            MODEL_ASSERT(foreign == NULL || foreign == other);
+            if (foreign != NULL) {
+                check_whole(foreign);
+            }
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(lw_domain_foreign_() == other);
+    }
+};
+MODEL_SUITE(domain_foreign_last);
 
 /* The process was out of keys when the domain was made; one is there when two threads start. */
 struct domain_late_key : model_suite<domain_late_key, 2, true> {
@@ -182,60 +243,83 @@ struct domain_late_key : model_suite<domain_late_key, 2, true> {
 };
 MODEL_SUITE(domain_late_key);
 
-/* The handlers around a fork, in the parent, beside a thread that starts, waits for a lock of the
- * domain and uses a module for the first time. */
-struct domain_fork : model_suite<domain_fork, 2, true> {
+/* The same, beside one that asks for its record and makes none. */
+struct domain_late_key_asked : model_suite<domain_late_key_asked, 2, true> {
+    static const unsigned keys_missing = 1;
+
     void setup()
     {
-        model_attach(0);
         lw_rl_quiet_ = NULL;
     }
     void body(unsigned i)
     {
         if (i == 0) {
-            model.fork_before();
-            model.fork_parent();
+            MODEL_ASSERT(lw_thread_self() != NULL);
         } else {
-            lw_smr_node node;
-            memset((void *)&node, 0, sizeof node);
-            (void)lw_thread_self();
-            lw_smr_retire_node(&node, fork_free, 0);
-            MODEL_ASSERT(lw_smr_flush() == LW_OK);
+            MODEL_ASSERT(!lw_smr_in_section());
         }
-    }
-    static bool fork_free(lw_smr_node *)
-    {
-        return true;
     }
     void check()
     {
         MODEL_ASSERT(lw_thread_count() == 0);
     }
 };
-MODEL_SUITE(domain_fork);
+MODEL_SUITE(domain_late_key_asked);
+
+static bool fork_free(lw_smr_node *)
+{
+    return true;
+}
 
 /* The child, whose one thread finds what the others left: records that are free, sections that have
- * ended. */
+ * ended, locks that nobody holds, waiters that are no more, lists that may be half-changed. */
 struct domain_fork_child : model_suite<domain_fork_child, 1, true> {
+    lw_smr_node orphan;
+    unsigned long pending;
+
+    /* Other threads are where a fork may find them. */
     void setup()
     {
+        lw_domain *d = lw_domain_get();
+        bool held = rl::rand(2) != 0;
+        memset((void *)&orphan, 0, sizeof orphan);
         model_attach(0);
         model_attach(1);
-        model.as = 1;
+        model_act_as(2);
+        model.threads[2].no_memory = true;
         lw_smr_enter();
-        model.as = 0;
-        model.fork_before();
+        lw_smr_retire_node(&orphan, fork_free, 1);
+        pending = held ? 0 : 1;
+        if (held) {
+            lw_rawlock_lock_(&d->smr_lock);
+        }
+        model.threads[2].no_memory = false;
+        model_act_as(1);
+        lw_smr_enter();
+        lw_rawlock_lock_(&d->lock);
+        lw_rawlock_lock_(&d->park_queues[0].lock);
+        LW_PLAIN_SET(d->park_queues[0].first, (lw_waiter *)(void *)d);
+        LW_PLAIN_SET(d->park_queues[0].last, (lw_waiter *)(void *)d);
+        lw_rawlock_lock_(&((lw_record *)lw_atomic_load_relaxed_ptr(&d->records))->ref_lock);
+        model_act_as(0);
         model.fork_child();
+        model_act_as(-1);
     }
     void body(unsigned)
     {
+        lw_smr_node node;
+        memset((void *)&node, 0, sizeof node);
         MODEL_ASSERT(lw_thread_count() == 1 && lw_thread_record_count() == 2);
+        MODEL_ASSERT(lw_smr_get_stats().pending == pending);
         MODEL_ASSERT(lw_smr_synchronize() == LW_OK);
-        model.as = 2;
+        MODEL_ASSERT(lw_unpark_one(&node, NULL, NULL).woken == 0);
+        lw_smr_retire_node(&node, fork_free, 0);
+        MODEL_ASSERT(lw_smr_flush() == LW_OK && lw_smr_get_stats().pending == 0);
+        model_act_as(3);
         MODEL_ASSERT(lw_thread_self() != NULL);
         MODEL_ASSERT(lw_thread_count() == 2 && lw_thread_record_count() == 2);
         model_thread_exit();
-        model.as = -1;
+        model_act_as(-1);
     }
     void check()
     {

@@ -45,7 +45,6 @@ static long model_futex(const lw_atomic_u32 *word, int op, uint32_t value,
 #include "platform/futex.c"
 #undef syscall
 
-#include "base/park.c"
 #include "locks/mutex.c"
 
 struct futex_suite {

@@ -55,8 +55,6 @@ struct model_state {
     size_t used;
     int as; /* the thread that code outside of the suite's threads acts as; -1: none */
     int64_t now_ns;
-    void (*fork_before)(void);
-    void (*fork_parent)(void);
     void (*fork_child)(void);
     unsigned fork_handlers; /* how often they were given */
     unsigned keys_missing;  /* so many keys cannot be made */
@@ -236,6 +234,13 @@ void lw_rawlock_lock_(lw_rawlock *lock)
     }
 }
 
+bool lw_rawlock_forked_(lw_rawlock *lock)
+{
+    bool held = lock->held.latest() != 0;
+    lock->held.store(0, rl::mo_relaxed, model_lock_site);
+    return held;
+}
+
 void lw_rawlock_unlock_(lw_rawlock *lock)
 {
     MODEL_ASSERT(lock->held.latest() == model_self() + 1 && "a raw lock is not held");
@@ -303,12 +308,21 @@ void *lw_key_get_(lw_tss key)
     return model.threads[model_self()].key_value;
 }
 
-void lw_at_fork_(void (*before)(void), void (*parent)(void), void (*child)(void))
+bool lw_at_fork_(void (*child)(void))
 {
-    model.fork_before = before;
-    model.fork_parent = parent;
     model.fork_child = child;
     model.fork_handlers++;
+    return true;
+}
+
+int lw_cancel_off_(void)
+{
+    return 0;
+}
+
+void lw_cancel_restore_(int state)
+{
+    MODEL_ASSERT(state == 0);
 }
 
 void lw_pin_(const void *address)
@@ -334,6 +348,7 @@ LW_EXTERN_C_END
 #include "base/domain.c"
 #undef calloc
 #undef free
+#include "base/park.c"
 #include "base/thread.c"
 
 /* ---- suites ---- */

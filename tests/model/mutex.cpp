@@ -2,7 +2,6 @@
 /* The shipped mutex and park sources. */
 #include "model.hpp"
 
-#include "base/park.c"
 #include "locks/mutex.c"
 
 /* What a mutex protects here: a count that races if two are inside, or if one does not see what the

@@ -207,7 +207,8 @@ PLANTS = (
         (
             Edit(
                 THREAD,
-                "closed = lw_atomic_load_relaxed_ptr(&r->head.ref_queue) == NULL;",
+                "closed = lw_atomic_load_relaxed_ptr(&r->head.ref_queue) == NULL && "
+                "r->ref_taken == NULL;",
                 "closed = true;",
             ),
         ),
@@ -285,8 +286,8 @@ PLANTS = (
             Edit(
                 REF,
                 "    lw_atomic_store_relaxed_ptr(&ref->owner, LW_REF_NO_OWNER_);\n"
-                "    lw_atomic_store_relaxed_u32(&ref->local, 0);\n    do {",
-                "    lw_atomic_store_relaxed_u32(&ref->local, 0);\n    do {",
+                "    if (local > LW_REF_MOST_) {",
+                "    if (local > LW_REF_MOST_) {",
             ),
             Edit(
                 REF,
@@ -444,7 +445,21 @@ PLANTS = (
         "R14-thread-ends-inside-of-a-free-function",
         "the next owner of its record never reclaims",
         "smr",
-        (Edit(SMR, "r->freeing = false; /* a thread", "/* a thread"),),
+        (Edit(SMR, "    r->freeing = false;\n    r->asked", "    r->asked"),),
+        ("smr_killed",),
+    ),
+    Plant(
+        "R16-batch-of-a-thread-that-ended",
+        "a thread ends inside of a free function, and leaves the end of its batch behind",
+        "smr",
+        (
+            Edit(
+                SMR,
+                "        if (batch->first == NULL) {\n            (void)lw_batch_take(batch);\n"
+                "        }\n",
+                "",
+            ),
+        ),
         ("smr_killed",),
     ),
     Plant(
@@ -467,22 +482,14 @@ PLANTS = (
         "of two threads that are first, each takes the other for the one that installs them",
         "domain",
         (
-            Edit(DOMAIN, "lw_thread_fork_init_();\n}", "}"),
-            Edit(
-                DOMAIN, "uint32_t untouched = 0;", "uint32_t untouched = 0;\n    bool mine = false;"
-            ),
             Edit(
                 DOMAIN,
-                "lw_domain_make(&lw_own_domain);",
-                "lw_domain_make(&lw_own_domain);\n            mine = true;",
-            ),
-            Edit(
-                DOMAIN,
-                "return lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found) ? (lw_domain *)found "
-                ": (lw_domain *)none;",
-                "if (lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found)) {\n"
-                "        if (mine) {\n            lw_thread_fork_init_();\n        }\n"
-                "        return (lw_domain *)found;\n    }\n    return (lw_domain *)none;",
+                "    lw_thread_fork_init_();\n    found = lw_domain_search();\n"
+                "    if (!lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found)) {",
+                "    found = lw_domain_search();\n"
+                "    if (lw_atomic_load_relaxed_u32(&lw_own_state) == 0) {\n"
+                "        lw_thread_fork_init_();\n    }\n"
+                "    if (!lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found)) {",
             ),
         ),
         ("domain_first_pair",),
@@ -502,11 +509,44 @@ PLANTS = (
         ("domain_hooks",),
     ),
     Plant(
-        "D3-fork-gives-back-what-it-did-not-take",
-        "a module that is used for the first time between the two handlers",
+        "D3-half-made-domain-in-a-child",
+        "the child of a fork waits for a thread of the parent to end making the domain",
         "domain",
-        (Edit(THREAD, "            d->forking |= 1u << i;", "            d->forking |= ~0u;"),),
-        ("domain_fork",),
+        (Edit(DOMAIN, "lw_atomic_cas_relaxed_u32(&lw_own_state, &half, 0)", "half == 2"),),
+        ("domain_fork_half",),
+    ),
+    Plant(
+        "D4-waiters-forked",
+        "the child finds waiters, who are threads of the parent",
+        "domain",
+        (Edit(THREAD, "    lw_park_forked_(d);\n", ""),),
+        ("domain_fork_child",),
+    ),
+    Plant(
+        "D5-lists-half-changed-in-a-child",
+        "the child frees from lists whose lock a thread of the parent holds",
+        "domain",
+        (
+            Edit(
+                THREAD,
+                "if (lw_rawlock_forked_(&d->smr_lock)) {",
+                "if (lw_rawlock_forked_(&d->smr_lock) && self == NULL) {",
+            ),
+        ),
+        ("domain_fork_child",),
+    ),
+    Plant(
+        "D6-no-look-past-another-version",
+        "of three copies, the first of another version, the two others do not meet",
+        "domain",
+        (
+            Edit(
+                DOMAIN,
+                "        link = &((lw_domain_header *)found)->next;\n",
+                "        lw_domain_make_own();\n        return &lw_own_domain;\n",
+            ),
+        ),
+        ("domain_past_another",),
     ),
     # ---- platforms ----
     Plant(

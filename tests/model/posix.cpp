@@ -13,6 +13,7 @@
 #undef pthread_condattr_t
 #undef pthread_mutex_init
 #undef pthread_mutex_lock
+#undef pthread_mutex_trylock
 #undef pthread_mutex_unlock
 #undef pthread_mutex_destroy
 #undef pthread_cond_init
@@ -47,6 +48,12 @@ static int model_mutex_lock(model_pthread_mutex *m)
         model_sleep(m, false);
     }
     return 0;
+}
+
+static int model_mutex_trylock(model_pthread_mutex *m)
+{
+    uint32_t none = 0;
+    return m->held.cas(&none, 1, rl::mo_acquire, posix_site) ? 0 : EBUSY;
 }
 
 static int model_mutex_unlock(model_pthread_mutex *m)
@@ -101,6 +108,7 @@ static int model_cond_signal(model_pthread_cond *c)
 
 #define pthread_mutex_init model_mutex_init
 #define pthread_mutex_lock model_mutex_lock
+#define pthread_mutex_trylock model_mutex_trylock
 #define pthread_mutex_unlock model_mutex_unlock
 #define pthread_mutex_destroy model_mutex_destroy
 #define pthread_cond_init(cond, attributes) model_cond_touch(cond)

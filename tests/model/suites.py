@@ -101,11 +101,13 @@ AREAS = {
             "domain_adopt": Suite(4, 6),
             "domain_two_copies": Suite(4, 6),
             "domain_two_versions": Suite(4, 6),
-            "domain_own": Suite(4, 6),
+            "domain_past_another": Suite(4, 6),
+            "domain_fork_half": Suite(4, 6),
+            "domain_foreign_last": Suite(4, 6),
             "domain_late_key": Suite(2, 4),
+            "domain_late_key_asked": Suite(2, 4),
             "domain_hooks": Suite(4, 6),
             "domain_records": Suite(2, 3),
-            "domain_fork": Suite(2, 3),
             "domain_fork_child": Suite(2, 2),
         },
     ),
@@ -145,7 +147,6 @@ class Redundant:
 WEAKER = ("relaxed", "acquire", "release")
 
 DOMAIN = "src/base/domain.c"
-THREAD = "src/base/thread.c"
 
 REDUNDANT = (
     Redundant(
@@ -168,10 +169,10 @@ REDUNDANT = (
         "what the finder needs was published with the pointer; ref.h promises acquire all the same",
     ),
     Redundant(
-        DOMAIN,
-        "void *other = lw_atomic_load_acquire_ptr(&lw_domain_anchor_);",
+        "src/lifetime/ref.c",
+        "lw_atomic_store_release_ptr(&owner->head.ref_queue, lw_ref_linked(ref));",
         WEAKER,
-        "needed where another version's domain is, whose header is read next; no suite has one",
+        "for the child of a fork, whose memory is the parent's at one moment; no suite has that",
     ),
     Redundant(
         DOMAIN,
@@ -184,12 +185,6 @@ REDUNDANT = (
         "lw_atomic_cas_acq_rel_ptr(&lw_current, &none, other)",
         ("release",),
         "what is found there is only compared",
-    ),
-    Redundant(
-        THREAD,
-        "for (r = (lw_record *)lw_atomic_load_acquire_ptr(&d->records); r != NULL;",
-        WEAKER,
-        "the domain's lock is held around the fork, and records are added under it",
     ),
 )
 
