@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""keys(), values() and items() of ConcurrentDict do what those of dict do, but for order."""
+"""keys(), values() and items() of ConcurrentDict do what those of dict do, but for order; and what
+| makes of a ConcurrentDict and another mapping."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ import itertools
 import operator
 import pickle
 import threading
+import types
+from collections.abc import Mapping
 
 import pytest
 from concurrency import Faster, run_threads, scaled
@@ -421,3 +424,97 @@ def test_items_that_have_no_hash(item):
         for kind in KINDS:
             ours, theirs = getattr(ConcurrentDict(content), kind)(), getattr(content, kind)()
             assert outcome(is_in, ours, None) == outcome(is_in, theirs, None)
+
+
+# ---- | with other mappings ----
+
+
+class Sub(ConcurrentDict):
+    pass
+
+
+class OfOwn(Mapping):
+    def __init__(self, **content):
+        self.content = content
+
+    def __getitem__(self, key):
+        return self.content[key]
+
+    def __iter__(self):
+        return iter(self.content)
+
+    def __len__(self):
+        return len(self.content)
+
+
+class Registered:
+    """A Mapping by its own word; the rest is as dict.update asks for."""
+
+    def __init__(self, **content):
+        self.content = content
+
+    def keys(self):
+        return self.content.keys()
+
+    def __getitem__(self, key):
+        return self.content[key]
+
+
+Mapping.register(Registered)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ConcurrentDict,
+        Sub,
+        dict,
+        collections.OrderedDict,
+        collections.Counter,
+        collections.UserDict,
+        lambda **content: types.MappingProxyType(content),
+        lambda **content: types.MappingProxyType(collections.UserDict(content)),
+        lambda **content: collections.ChainMap(content),
+        OfOwn,
+        Registered,
+    ],
+)
+def test_or_takes_every_mapping(form):
+    d = ConcurrentDict(a=1, b=2)
+    other = form(b=3, c=4)
+    combined = d | other
+    assert type(combined) is ConcurrentDict
+    assert combined == {"a": 1, "b": 3, "c": 4}
+    combined = other | d
+    # Its own type comes first here, if that knows what to do.
+    expected = collections.ChainMap if isinstance(other, collections.ChainMap) else ConcurrentDict
+    assert type(combined) is expected
+    assert combined == {"a": 1, "b": 2, "c": 4}
+    assert d == {"a": 1, "b": 2}
+    d |= other
+    assert type(d) is ConcurrentDict
+    assert d == {"a": 1, "b": 3, "c": 4}
+    # Nor does a subclass of ours give its own type, as with dict.
+    assert type(Sub() | other) is ConcurrentDict
+
+
+def test_or_takes_mappings_only():
+    class Unregistered:
+        keys = Registered.keys
+        __getitem__ = Registered.__getitem__
+
+    d = ConcurrentDict(a=1)
+    for other in (None, 1, "ab", [("a", 1)], {1}, Unregistered()):
+        for left, right in ((d, other), (other, d)):
+            with pytest.raises(TypeError):
+                left | right
+
+
+def test_or_passes_errors_on():
+    class Bad(OfOwn):
+        def __getitem__(self, key):
+            raise ZeroDivisionError
+
+    for left, right in ((ConcurrentDict(), Bad(a=1)), (Bad(a=1), ConcurrentDict())):
+        with pytest.raises(ZeroDivisionError):
+            left | right
