@@ -17,6 +17,9 @@ from ._demo_corpus import Corpus, printable, skip_lines
 BUSY_SHARE = 0.85
 SHORT_SECONDS = 0.05
 
+# What the table takes with its columns at their least widths.
+LEAST_WIDTH = 80
+
 # The colours of Okabe and Ito, which colour-blind people tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 
@@ -84,13 +87,13 @@ def text_table(result: Mapping[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    table.add_column("interpreter")
-    table.add_column("engine")
+    table = Table(collapse_padding=True)
+    table.add_column("interpreter", min_width=13, overflow="fold")
+    table.add_column("engine", min_width=14, overflow="fold")
     table.add_column("threads", justify="right", no_wrap=True)
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("speed-up", justify="right", no_wrap=True)
-    table.add_column("top five identifiers")
+    table.add_column("top five identifiers", min_width=12, overflow="fold")
     name = Text(result["interpreter"]["name"])
     engine = None
     for row in result["rows"]:

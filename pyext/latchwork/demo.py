@@ -392,6 +392,7 @@ def _show(corpus: Corpus, result: dict[str, Any]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 120
+    console.width = max(console.width, report.LEAST_WIDTH)
     console.print(report.heading(result), markup=False, soft_wrap=True)
     console.print(report.text_table(result))
     for line in report.footer(corpus, result):

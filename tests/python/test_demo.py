@@ -440,6 +440,26 @@ def test_ctrl_c_in_the_middle() -> None:
     assert "speed-up" not in plain
 
 
+@pytest.mark.parametrize("columns", [40, 80, 90, 100])
+def test_the_table_on_a_narrow_terminal(columns: int, tree: Path) -> None:
+    (tree / "long").write_text("a_name_of_more_than_thirty_letters " * 1000)
+    done = run(tree, "--threads=1", env={"COLUMNS": str(columns)})
+    lines = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    assert lines
+    assert {len(line) for line in lines} == {len(lines[0])}
+    assert len(lines[0]) <= max(columns, 80)
+    assert all(line.endswith("│") for line in lines)
+    cells = ["".join(column).replace(" ", "") for column in zip(*map(cells_of, lines), strict=True)]
+    for text, cell in (("C extension (wordindex)", 1), ("ConcurrentDict + AtomicInt", 1)):
+        assert text.replace(" ", "") in cells[cell]
+    assert "a_name_of_more_than_thirty_letters\N{NO-BREAK SPACE}1000" in cells[5]
+    assert "threading.Lock" in done.stdout  # in one piece
+
+
+def cells_of(line: str) -> list[str]:
+    return line.strip("│").split("│")
+
+
 def test_progress_on_a_terminal(tree: Path) -> None:
     with on_a_terminal(str(tree), "--threads=1") as (process, terminal):
         shown = read_until(terminal, None)
