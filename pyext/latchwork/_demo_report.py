@@ -169,6 +169,28 @@ def picture(result: Mapping[str, Any]) -> bytes:
     return out.getvalue()
 
 
+def is_result(value: Any) -> bool:
+    """Whether a JSON value has what `explain` reads, in the types that --json writes."""
+    match value:
+        case {"interpreter": {"kind": str(), "version": str()}, "rows": [_, *_] as rows}:
+            return all(map(_is_row, rows))
+    return False
+
+
+def _is_row(value: Any) -> bool:
+    match value:
+        case {
+            "engine": str(),
+            "threads": int(),
+            "seconds": int() | float() as seconds,
+            "cpu_seconds": int() | float() as cpu_seconds,
+            "speedup": int() | float() as speedup,
+        }:
+            # Nor are Infinity, NaN and integers beyond all floats, which JSON has in Python.
+            return all(0 <= number < 1e9 for number in (seconds, cpu_seconds, speedup))
+    return False
+
+
 def explain(results: Sequence[Mapping[str, Any]]) -> str:
     """Two sentences on the results of a GIL and of a free-threaded interpreter."""
 
