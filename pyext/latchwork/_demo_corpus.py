@@ -20,6 +20,7 @@ UNREADABLE = "unreadable"
 LINK = "symbolic link, not followed"
 SPECIAL = "neither file nor directory"
 LEFT_OUT = "directory left out"
+OWN = "written by this run"
 
 # Caches and the stores of version control: no source, or a second copy of it.
 LEFT_OUT_NAMES = frozenset({"__pycache__", ".git", ".hg", ".svn"})
@@ -27,6 +28,7 @@ LEFT_OUT_NAMES = frozenset({"__pycache__", ".git", ".hg", ".svn"})
 LEFT_OUT_OF_STDLIB = frozenset({"site-packages", "dist-packages"})
 
 _HEAD = 8192
+_PIECE = 1 << 20  # read() reserves what it is asked for, and --limit may be more than there is
 
 
 class InputError(Exception):
@@ -52,7 +54,7 @@ def printable(name: str | bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def reason_of(error: OSError | ValueError) -> str:
+def reason_of(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
@@ -61,9 +63,11 @@ def read_corpus(
     *,
     limit: int,
     leave_out: frozenset[str] = frozenset(),
+    own: frozenset[tuple[int, int]] = frozenset(),
     on_file: Callable[[Corpus], None] = lambda _: None,
 ) -> Corpus:
-    """Read the file, or every regular file of the tree, at `path`.
+    """Read the file, or every regular file of the tree, at `path`, but those whose device and inode
+    are in `own`.
 
     Raises InputError if `path` cannot be read, has no text, or has more than `limit` bytes of it.
     """
@@ -73,9 +77,9 @@ def read_corpus(
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {printable(path)}: {reason_of(error)}") from None
     if stat.S_ISREG(mode):
-        _read_file(corpus, path, printable(path), limit)
+        _read_file(corpus, path, printable(path), limit, own)
     elif stat.S_ISDIR(mode):
-        _read_tree(corpus, path, limit, LEFT_OUT_NAMES | leave_out, on_file)
+        _read_tree(corpus, path, limit, LEFT_OUT_NAMES | leave_out, own, on_file)
     else:
         raise InputError(f"{printable(path)} is {SPECIAL}")
     if not corpus.texts:
@@ -89,6 +93,7 @@ def _read_tree(
     top: str,
     limit: int,
     leave_out: frozenset[str],
+    own: frozenset[tuple[int, int]],
     on_file: Callable[[Corpus], None],
 ) -> None:
     folders = [top]
@@ -112,24 +117,33 @@ def _read_tree(
                 else:
                     below.append(entry.path)
             elif entry.is_file(follow_symlinks=False):
-                _read_file(corpus, entry.path, name, limit)
+                _read_file(corpus, entry.path, name, limit, own)
                 on_file(corpus)
             else:
                 corpus.skip(SPECIAL, name)
         folders.extend(reversed(below))
 
 
-def _read_file(corpus: Corpus, path: str, name: str, limit: int) -> None:
+def _read_file(
+    corpus: Corpus, path: str, name: str, limit: int, own: frozenset[tuple[int, int]]
+) -> None:
     room = limit - corpus.size
     try:
         with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            if (status.st_dev, status.st_ino) in own:
+                corpus.skip(OWN, name)
+                return
             # Large binary files are told by their head, and not read further.
-            text = file.read(_HEAD)
-            if b"\0" not in text:
-                text += file.read(max(room + 1 - len(text), 0))
+            pieces = [file.read(_HEAD)]
+            size = len(pieces[0])
+            while pieces[-1] and size <= room and b"\0" not in pieces[0]:
+                pieces.append(file.read(_PIECE))
+                size += len(pieces[-1])
     except OSError as error:
         corpus.skip(UNREADABLE, f"{name}: {reason_of(error)}")
         return
+    text = b"".join(pieces)
     if b"\0" in text:
         corpus.skip(BINARY, name)
         return

@@ -17,6 +17,9 @@ from ._demo_corpus import Corpus, printable, skip_lines
 BUSY_SHARE = 0.85
 SHORT_SECONDS = 0.05
 
+# What the table takes with its columns at their least widths.
+LEAST_WIDTH = 80
+
 # The colours of Okabe and Ito, which colour-blind people tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 
@@ -84,13 +87,13 @@ def text_table(result: Mapping[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    table.add_column("interpreter")
-    table.add_column("engine")
+    table = Table(collapse_padding=True)
+    table.add_column("interpreter", min_width=13, overflow="fold")
+    table.add_column("engine", min_width=14, overflow="fold")
     table.add_column("threads", justify="right", no_wrap=True)
     table.add_column("seconds", justify="right", no_wrap=True)
     table.add_column("speed-up", justify="right", no_wrap=True)
-    table.add_column("top five identifiers")
+    table.add_column("top five identifiers", min_width=12, overflow="fold")
     name = Text(result["interpreter"]["name"])
     engine = None
     for row in result["rows"]:
@@ -164,6 +167,28 @@ def picture(result: Mapping[str, Any]) -> bytes:
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()
+
+
+def is_result(value: Any) -> bool:
+    """Whether a JSON value has what `explain` reads, in the types that --json writes."""
+    match value:
+        case {"interpreter": {"kind": str(), "version": str()}, "rows": [_, *_] as rows}:
+            return all(map(_is_row, rows))
+    return False
+
+
+def _is_row(value: Any) -> bool:
+    match value:
+        case {
+            "engine": str(),
+            "threads": int(),
+            "seconds": int() | float() as seconds,
+            "cpu_seconds": int() | float() as cpu_seconds,
+            "speedup": int() | float() as speedup,
+        }:
+            # Nor are Infinity, NaN and integers beyond all floats, which JSON has in Python.
+            return all(0 <= number < 1e9 for number in (seconds, cpu_seconds, speedup))
+    return False
 
 
 def explain(results: Sequence[Mapping[str, Any]]) -> str:

@@ -21,12 +21,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
 from latchwork import AtomicInt
 
 from . import _demo_report as report
+from ._command import OutputError, Parser, complain, standard_output
 from ._demo_corpus import (
     IDENTIFIER,
     LEFT_OUT_OF_STDLIB,
@@ -49,21 +50,14 @@ ENOUGH_SECONDS = 1.5
 OnProgress = Callable[[int], None]
 
 
-class OutputError(Exception):
-    """A result cannot be written, after all; the text says why."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments; the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    arguments = _parser().parse_args(argv)
     try:
-        status = _explain(arguments.explain) if arguments.explain else _demo(arguments)
-        if sys.stdout is not None:  # a closed one
-            sys.stdout.flush()
-        return status
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        arguments = _arguments(argv)
+        return _explain(arguments.explain) if arguments.explain else _demo(arguments)
     except InputError as error:
         return _complain(str(error), 2)
     except OutputError as error:
@@ -74,13 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return _complain("interrupted, no result", 130)
     except BrokenPipeError:
-        # Whoever read the output has gone; nor is there anybody to tell about the rest of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # Whoever read the output has gone; nor is there anybody to tell.
 
 
 def _complain(text: str, status: int) -> int:
-    print(f"latchwork demo: {text}", file=sys.stderr)
+    complain(f"latchwork demo: {text}")
     return status
 
 
@@ -104,13 +96,19 @@ def _mebibytes(text: str) -> int:
     return count
 
 
+def _svg_name(text: str) -> str:
+    if os.path.splitext(text)[1].lower() not in ("", ".svg"):
+        raise argparse.ArgumentTypeError(f"the picture is an SVG, which {text!r} does not say")
+    return text
+
+
 def _default_threads() -> int:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(2, min(usable or 2, 8))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
         prog="python -m latchwork demo",
         description="Count every identifier in a tree of source files with three engines: a dict "
         "and a lock, a ConcurrentDict, and a C extension. Each must give what collections.Counter "
@@ -118,8 +116,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="An identifier is a run of letters, digits and underscores that does not begin with "
         "a digit, comments and strings included; every character beyond ASCII is a letter. Skipped "
         "and listed: files with a NUL byte (binary), with bad UTF-8, or unreadable; symbolic "
-        "links. Exit status: 0 all counts right, 1 a wrong count or a result that could not be "
-        "written, 2 bad input, 130 interrupted.",
+        "links; what this run writes. Exit status: 0 all counts right, 1 a wrong count or a result "
+        "that could not be written, 2 bad input, 130 interrupted.",
     )
     parser.add_argument(
         "path",
@@ -135,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"measure 1, 2, 4, ... N threads; at most {MAX_THREADS} (default here: %(default)s)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the results to this file")
-    parser.add_argument("--plot", metavar="FILE.svg", help="draw the speed-ups into this file")
+    parser.add_argument(
+        "--plot", type=_svg_name, metavar="FILE.svg", help="draw the speed-ups into this file"
+    )
     parser.add_argument(
         "--limit",
         type=_mebibytes,
@@ -150,7 +150,11 @@ def _parser() -> argparse.ArgumentParser:
         help="measure nothing: say in two sentences what the --json files of a GIL and a "
         "free-threaded interpreter mean",
     )
-    return parser
+    arguments = parser.parse_args(argv)
+    for option in ("path", "json", "plot"):
+        if arguments.explain and getattr(arguments, option) is not None:
+            parser.error("--explain measures nothing: it goes with no PATH, --json or --plot")
+    return arguments
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -160,16 +164,23 @@ def _demo(arguments: argparse.Namespace) -> int:
     with _output(arguments.json) as json_file, _output(arguments.plot) as plot_file:
         if json_file and plot_file and _is_same_regular_file(json_file, plot_file):
             raise InputError("--json and --plot name the same file")
-        corpus, result, wrong = _measure(arguments)
-        _show(corpus, result)
-        if json_file:
-            text = json.dumps(result, indent=2) + "\n"
-            _write(json_file, text.encode(), arguments.json)
-        if plot_file:
-            _write(plot_file, report.picture(result), arguments.plot)
+        corpus, result, wrong = _measure(arguments, _own_files(json_file, plot_file))
+        # From the last to the first, and each whatever becomes of the others.
+        with ExitStack() as results:
+            results.callback(_complain_of, wrong)
+            if plot_file:
+                results.callback(lambda: _write(plot_file, report.picture(result), arguments.plot))
+            if json_file:
+                text = json.dumps(result, indent=2) + "\n"
+                results.callback(_write, json_file, text.encode(), arguments.json)
+            with standard_output():
+                _show(corpus, result)
+    return 1 if wrong else 0
+
+
+def _complain_of(wrong: Sequence[str]) -> None:
     for line in wrong:
         _complain(f"WRONG COUNT: {line}", 1)
-    return 1 if wrong else 0
 
 
 def _require(package: str) -> None:
@@ -189,14 +200,25 @@ def _output(name: str | None) -> Iterator[io.FileIO | None]:
         file = io.FileIO(name, "ab")
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write {printable(name)}: {reason_of(error)}") from None
-    written = False
     try:
-        with file:
-            yield file
-            written = True
+        yield file
     finally:
-        if is_new and not written:
-            os.unlink(name)
+        with file:
+            unused = is_new and _is_regular(file) and not os.fstat(file.fileno()).st_size
+        if unused:
+            with suppress(OSError):  # whoever else took it away
+                os.unlink(name)
+
+
+def _own_files(*files: io.FileIO | None) -> frozenset[tuple[int, int]]:
+    """Device and inode of what this run writes, to which standard output may belong."""
+    own = set()
+    for descriptor in (1, 2, *(file.fileno() for file in files if file)):
+        with suppress(OSError):  # a closed one
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode):
+                own.add((status.st_dev, status.st_ino))
+    return frozenset(own)
 
 
 def _is_same_regular_file(one: io.FileIO, other: io.FileIO) -> bool:
@@ -215,10 +237,14 @@ def _write(file: io.FileIO, data: bytes, name: str) -> None:
         while rest:
             rest = rest[file.write(rest) :]
     except OSError as error:
+        if _is_regular(file):
+            file.truncate(0)  # rather than a part of it
         raise OutputError(f"cannot write {printable(name)}: {reason_of(error)}") from None
 
 
-def _measure(arguments: argparse.Namespace) -> tuple[Corpus, dict[str, Any], list[str]]:
+def _measure(
+    arguments: argparse.Namespace, own: frozenset[tuple[int, int]]
+) -> tuple[Corpus, dict[str, Any], list[str]]:
     with _progress() as step:
         path, leave_out = arguments.path, frozenset[str]()
         if path is None:
@@ -228,6 +254,7 @@ def _measure(arguments: argparse.Namespace) -> tuple[Corpus, dict[str, Any], lis
                 path,
                 limit=arguments.limit << 20,
                 leave_out=leave_out,
+                own=own,
                 on_file=lambda so_far: advance(len(so_far.texts)),
             )
         with step("collections.Counter, the reference", len(corpus.texts)) as advance:
@@ -392,6 +419,7 @@ def _show(corpus: Corpus, result: dict[str, Any]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 120
+    console.width = max(console.width, report.LEAST_WIDTH)
     console.print(report.heading(result), markup=False, soft_wrap=True)
     console.print(report.text_table(result))
     for line in report.footer(corpus, result):
@@ -410,11 +438,16 @@ def _explain(names: Sequence[str]) -> int:
     for name in names:
         try:
             with open(name, encoding="utf-8") as file:
-                results.append(json.load(file))
-        except (OSError, ValueError) as error:
+                result = json.load(file)
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"cannot read {printable(name)}: {reason_of(error)}") from None
+        if not report.is_result(result):
+            raise InputError(f"{printable(name)} is not what --json writes")
+        results.append(result)
     try:
-        print(report.explain(results))
-    except (KeyError, TypeError, ValueError) as error:
+        text = report.explain(results)
+    except ValueError as error:
         raise InputError(f"{' and '.join(map(printable, names))}: {error}") from None
+    with standard_output():
+        print(text)
     return 0

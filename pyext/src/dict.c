@@ -774,12 +774,15 @@ static bool is_mapping(core_state *state, PyObject *op)
     return PyObject_TypeCheck(op, state->dict_type) || PyDict_Check(op);
 }
 
+/* Takes whatever a mapping pattern matches: every collections.abc.Mapping. It does not leave the
+ * choice to the other type: UserDict, for one, takes nothing but itself and dict. */
 static PyObject *dict_or(PyObject *left, PyObject *right)
 {
-    core_state *state = core_state_of_either(left, right);
-    if (!is_mapping(state, left) || !is_mapping(state, right)) {
+    if (!PyType_HasFeature(Py_TYPE(left), Py_TPFLAGS_MAPPING) ||
+        !PyType_HasFeature(Py_TYPE(right), Py_TPFLAGS_MAPPING)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
+    core_state *state = core_state_of_either(left, right);
     PyObject *result = PyObject_CallNoArgs((PyObject *)state->dict_type);
     if (result != NULL &&
         (dict_merge(as_dict(result), left) < 0 || dict_merge(as_dict(result), right) < 0)) {

@@ -19,9 +19,20 @@ static core_state *view_state(PyObject *self)
     return (core_state *)PyType_GetModuleState(Py_TYPE(self));
 }
 
-static bool is_set_view(core_state *state, PyObject *op)
+static bool is_own_set_view(core_state *state, PyObject *op)
 {
     return Py_IS_TYPE(op, state->keys_type) || Py_IS_TYPE(op, state->items_type);
+}
+
+/* Of a ConcurrentDict or a dict. */
+static bool is_set_view(core_state *state, PyObject *op)
+{
+    return is_own_set_view(state, op) || PyDictViewSet_Check(op);
+}
+
+static bool is_items_view(core_state *state, PyObject *op)
+{
+    return Py_IS_TYPE(op, state->items_type) || PyDictItems_Check(op);
 }
 
 static PyObject *view_iter(PyObject *self)
@@ -74,27 +85,55 @@ static int items_contains(PyObject *self, PyObject *pair)
     return found;
 }
 
-/* Whether every item of `part` is in `whole`; 1, 0 or -1. */
-static int all_contained(PyObject *part, PyObject *whole)
+/* Whether some item of `part` is in `whole` (`contained`: 1), or is not (0); 1, 0 or -1. */
+static int any_item(PyObject *part, PyObject *whole, int contained)
 {
     PyObject *iterator = PyObject_GetIter(part);
     if (iterator == NULL) {
         return -1;
     }
-    int contained = 1;
+    int found = 0;
     PyObject *item;
-    while (contained > 0 && (item = PyIter_Next(iterator)) != NULL) {
-        contained = PySequence_Contains(whole, item);
+    while (!found && (item = PyIter_Next(iterator)) != NULL) {
+        int is_in = PySequence_Contains(whole, item);
+        found = is_in < 0 || is_in == contained;
         Py_DECREF(item);
     }
     Py_DECREF(iterator);
-    return PyErr_Occurred() ? -1 : contained;
+    return PyErr_Occurred() ? -1 : found;
+}
+
+/* Whether every item of `part` is in `whole`; 1, 0 or -1. */
+static int all_contained(PyObject *part, PyObject *whole)
+{
+    int outside = any_item(part, whole, 0);
+    return outside < 0 ? -1 : !outside;
+}
+
+/* Adds to `set` the items of `part` that are in `whole` (`contained`: 1), or are not (0). 0 or
+ * -1. */
+static int add_items(PyObject *set, PyObject *part, PyObject *whole, int contained)
+{
+    PyObject *iterator = PyObject_GetIter(part);
+    if (iterator == NULL) {
+        return -1;
+    }
+    int status = 0;
+    PyObject *item;
+    while (status >= 0 && (item = PyIter_Next(iterator)) != NULL) {
+        status = PySequence_Contains(whole, item);
+        if (status == contained) {
+            status = PySet_Add(set, item);
+        }
+        Py_DECREF(item);
+    }
+    Py_DECREF(iterator);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 static PyObject *view_richcompare(PyObject *self, PyObject *other, int op)
 {
-    if (!PyAnySet_Check(other) && !PyDictViewSet_Check(other) &&
-        !is_set_view(view_state(self), other)) {
+    if (!PyAnySet_Check(other) && !is_set_view(view_state(self), other)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     Py_ssize_t mine = view_length(self);
@@ -141,9 +180,33 @@ static PyObject *combine(PyObject *left, PyObject *right, const char *method)
     return result;
 }
 
+/* As dict's views: of two sets the smaller one is walked, and what is no set is. So the operand
+ * may be small and the dictionary large, and values need a hash only where they are found. */
 static PyObject *view_and(PyObject *left, PyObject *right)
 {
-    return combine(left, right, "intersection");
+    core_state *state = core_state_of_either(left, right);
+    PyObject *whole = is_own_set_view(state, left) ? left : right;
+    PyObject *part = whole == left ? right : left;
+    Py_ssize_t mine = view_length(whole);
+    if (PySet_CheckExact(part) && mine <= PySet_GET_SIZE(part)) {
+        return PyObject_CallMethod(part, "intersection", "(O)", whole);
+    }
+    if (is_set_view(state, part)) {
+        Py_ssize_t theirs = PyObject_Size(part);
+        if (theirs < 0) {
+            return NULL;
+        }
+        if (theirs > mine) {
+            PyObject *larger = part;
+            part = whole;
+            whole = larger;
+        }
+    }
+    PyObject *result = PySet_New(NULL);
+    if (result != NULL && add_items(result, part, whole, 1) < 0) {
+        Py_CLEAR(result);
+    }
+    return result;
 }
 
 static PyObject *view_or(PyObject *left, PyObject *right)
@@ -151,9 +214,19 @@ static PyObject *view_or(PyObject *left, PyObject *right)
     return combine(left, right, "union");
 }
 
+/* As dict's views: entries that both sides have need no hash of their values. */
 static PyObject *view_xor(PyObject *left, PyObject *right)
 {
-    return combine(left, right, "symmetric_difference");
+    core_state *state = core_state_of_either(left, right);
+    if (!is_items_view(state, left) || !is_items_view(state, right)) {
+        return combine(left, right, "symmetric_difference");
+    }
+    PyObject *result = PySet_New(NULL);
+    if (result != NULL &&
+        (add_items(result, left, right, 0) < 0 || add_items(result, right, left, 0) < 0)) {
+        Py_CLEAR(result);
+    }
+    return result;
 }
 
 static PyObject *view_subtract(PyObject *left, PyObject *right)
@@ -163,18 +236,20 @@ static PyObject *view_subtract(PyObject *left, PyObject *right)
 
 static PyObject *view_isdisjoint(PyObject *self, PyObject *other)
 {
-    PyObject *iterator = PyObject_GetIter(other);
-    if (iterator == NULL) {
-        return NULL;
+    PyObject *part = other;
+    PyObject *whole = self;
+    if (PyAnySet_Check(other) || is_set_view(view_state(self), other)) {
+        Py_ssize_t theirs = PyObject_Size(other);
+        if (theirs < 0) {
+            return NULL;
+        }
+        if (theirs > view_length(self)) {
+            part = self;
+            whole = other;
+        }
     }
-    int contained = 0;
-    PyObject *item;
-    while (contained == 0 && (item = PyIter_Next(iterator)) != NULL) {
-        contained = PySequence_Contains(self, item);
-        Py_DECREF(item);
-    }
-    Py_DECREF(iterator);
-    return PyErr_Occurred() ? NULL : PyBool_FromLong(contained == 0);
+    int shared = any_item(part, whole, 1);
+    return shared < 0 ? NULL : PyBool_FromLong(!shared);
 }
 
 static PyObject *view_mapping(PyObject *self, void *Py_UNUSED(closure))

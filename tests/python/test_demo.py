@@ -22,6 +22,7 @@ import pytest
 import wordindex
 from hypothesis import given
 from hypothesis import strategies as st
+from latchwork import _demo_report as report
 from latchwork import demo
 from latchwork._demo_corpus import IDENTIFIER
 from latchwork._demo_engines import EngineKind, LockedDict, count_words
@@ -173,6 +174,23 @@ def test_a_terminal_that_knows_ascii_only(tree: Path) -> None:
     assert r"na\xefve" in done.stdout
 
 
+def test_what_a_run_writes_is_not_what_it_reads(tree: Path) -> None:
+    result, table = tree / "below" / "out.json", tree / "table.txt"
+    command = ["sh", "-c", 'exec "$@" >>"$0"', os.fspath(table), *DEMO]
+    for _ in range(2):
+        done = run(tree, "--threads=1", "--json", result, command=command)
+        assert done.returncode == 0, done.stderr
+        read = json.loads(result.read_text())
+        assert read["skipped"] == {"written by this run": ["table.txt", "below/out.json"]}
+        assert read["files"] == 4
+        assert read["identifiers"] == EXPECTED.total()
+    assert "2 written by this run (table.txt, below/out.json)" in table.read_text()
+    refused(table, "--json", table, saying=f"1 written by this run ({table})")
+    # What another run wrote is a file like any other.
+    assert run(tree, "--threads=1", "--json", result).returncode == 0
+    assert json.loads(result.read_text())["files"] == 5
+
+
 @pytest.mark.parametrize("path", ["absent", "loop", "", "tree/one.py/below"])
 def test_a_path_that_is_not_there(
     path: str, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -212,7 +230,18 @@ def test_more_text_than_allowed(tree: Path) -> None:
     refused(tree, "--limit=1", saying="holds more than 1 MiB of text")
     refused(tree, "--limit=0", saying="argument --limit: ")
     refused(tree, "--limit=x", saying="argument --limit: ")
-    assert run(tree, "--limit=2", "--threads=1").returncode == 0
+    assert run(tree, f"--limit={10**15}", "--threads=1").returncode == 0
+
+
+def test_the_limit_is_exact(tree: Path, tmp_path: Path) -> None:
+    (tree / "large").write_bytes(b"spam\n" * (3 * 2**20 // 5 - 1000))
+    size = sum(file.stat().st_size for file in tree.rglob("*") if file.is_file())
+    (tree / "rest").write_bytes(b" " * (3 * 2**20 - size))
+    done = run(tree, "--limit=3", "--threads=1", "--json", tmp_path / "result.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "result.json").read_text())["bytes"] == 3 * 2**20
+    (tree / "too_much").write_bytes(b" ")
+    refused(tree, "--limit=3", saying="holds more than 3 MiB of text")
 
 
 @pytest.mark.parametrize("option", ["--json", "--plot"])
@@ -224,6 +253,11 @@ def test_output_files_are_checked_first(option: str, tree: Path, tmp_path: Path)
     refused(missing, option, "", saying="cannot write ")
     refused(tree, "--json", tmp_path / "a", "--plot", tmp_path / "a", saying="the same file")
     assert not (tmp_path / "a").exists()
+
+
+def test_a_picture_that_is_no_svg(tree: Path, tmp_path: Path) -> None:
+    refused(tree, "--plot", tmp_path / "a.png", saying="argument --plot: the picture is an SVG")
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_output_files_stay_as_they_were_if_the_work_fails(tmp_path: Path) -> None:
@@ -256,12 +290,50 @@ def test_a_disk_that_is_full(tree: Path) -> None:
     assert "Skipped" in done.stdout
 
 
-def test_a_reader_that_has_gone(tree: Path) -> None:
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_standard_output_that_is_full(buffered: str, tree: Path, tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    other = tmp_path / "other.json"
+    result.write_text(json.dumps(result_of("GIL", 0.91, 0.92, 3.93)))
+    other.write_text(json.dumps(result_of("free-threaded", 0.91, 0.92, 3.93)))
+    for module, *arguments in (
+        ["latchwork demo", "--explain", result, other],
+        ["latchwork demo", tree, "--threads=1", "--json", result],
+        ["latchwork demo", "--help"],
+        ["latchwork", "--help"],
+        ["latchwork", "info"],
+        ["latchwork", "info", "--help"],
+    ):
+        command = [sys.executable, "-m", *module.split()]
+        done = run(
+            *arguments,
+            command=["sh", "-c", 'exec "$@" >/dev/full', "sh", *command],
+            env={"PYTHONUNBUFFERED": buffered},
+        )
+        assert done.returncode == 1
+        assert (
+            done.stderr == f"{module}: cannot write to standard output: No space left on device\n"
+        )
+    # What could be written was.
+    assert json.loads(result.read_text())["files"] == 4
+    done = run(tmp_path / "absent", command=["sh", "-c", 'exec "$@" 2>/dev/full', "sh", *DEMO])
+    assert done.returncode == 2
+    assert done.stdout == ""
+    done = run(tmp_path / "absent", command=["sh", "-c", 'exec "$@" 2>&-', "sh", *DEMO])
+    assert done.returncode == 2
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["demo", "info"])
+def test_a_reader_that_has_gone(command: str, tree: Path, tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    arguments = [tree, "--threads=1", "--json", result] if command == "demo" else []
     reader, writer = os.pipe()
     os.close(reader)
     try:
         done = subprocess.run(
-            [*DEMO, str(tree), "--threads=1"],
+            [sys.executable, "-m", "latchwork", command, *map(os.fspath, arguments)],
             stdout=writer,
             stderr=subprocess.PIPE,
             timeout=120,
@@ -271,13 +343,22 @@ def test_a_reader_that_has_gone(tree: Path) -> None:
         os.close(writer)
     assert done.returncode == 1
     assert done.stderr == b""
+    if command == "demo":
+        assert json.loads(result.read_text())["files"] == 4
 
 
 def test_the_picture(tree: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    file = tmp_path / "picture.svg"
+    file = tree / "picture.svg"
     done = run(tree, "--threads=2", "--plot", file)
     assert done.returncode == 0, done.stderr
+    assert "1 written by this run (picture.svg)" in done.stdout
+    if os.path.exists("/dev/full"):  # it is drawn even if the other result cannot be written
+        drawn = file.read_bytes()
+        file.unlink()
+        done = run(tree, "--threads=2", "--plot", file, "--json", "/dev/full")
+        assert done.returncode == 1
+        assert len(file.read_bytes()) > len(drawn) / 2
     root = ElementTree.parse(file).getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     text = " ".join("".join(node.itertext()) for node in root.iter() if node.tag.endswith("}text"))
@@ -328,6 +409,11 @@ def test_a_wrong_count_fails_and_is_named(
     assert "right, " not in err
     assert "WRONG" in out
     assert [row["correct"] for row in json.loads(json_file.read_text())["rows"]] == [True, False]
+    if os.path.exists("/dev/full"):  # and it is named if a result cannot be written
+        assert demo.main([str(tree), "--threads=1", "--json", "/dev/full"]) == 1
+        err = capsys.readouterr().err
+        assert "planted, 1 thread: " in err
+        assert "cannot write /dev/full" in err
 
 
 def test_an_engine_that_raises_ends_the_demo(
@@ -440,6 +526,61 @@ def test_ctrl_c_in_the_middle() -> None:
     assert "speed-up" not in plain
 
 
+@pytest.mark.parametrize("importing", ["latchwork.demo", "argparse", "rich"])
+def test_ctrl_c_while_it_starts(importing: str, tree: Path) -> None:
+    """As if it came in the middle of an import."""
+    program = f"""
+import runpy, sys
+class Interrupted:
+    def find_spec(name, path=None, target=None):
+        if name == {importing!r}:
+            raise KeyboardInterrupt
+for name in [name for name in sys.modules if name.partition(".")[0] == {importing!r}]:
+    del sys.modules[name]
+sys.meta_path.insert(0, Interrupted)
+runpy.run_module("latchwork", run_name="__main__", alter_sys=True)
+"""
+    done = run("demo", tree, command=[sys.executable, "-c", program])
+    assert done.returncode == 130
+    assert done.stdout == ""
+    assert re.fullmatch(r"latchwork( demo)?: interrupted.*\n", done.stderr)
+
+
+def test_ctrl_c_while_the_options_are_read() -> None:
+    program = """
+import argparse, sys
+from latchwork import _demo_report as report
+from latchwork import demo
+def interrupted(*_):
+    raise KeyboardInterrupt
+argparse.ArgumentParser.parse_args = interrupted
+sys.exit(demo.main([]))
+"""
+    done = run(command=[sys.executable, "-c", program])
+    assert done.returncode == 130
+    assert done.stderr == "latchwork demo: interrupted, no result\n"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 90, 100])
+def test_the_table_on_a_narrow_terminal(columns: int, tree: Path) -> None:
+    (tree / "long").write_text("a_name_of_more_than_thirty_letters " * 1000)
+    done = run(tree, "--threads=1", env={"COLUMNS": str(columns)})
+    lines = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    assert lines
+    assert {len(line) for line in lines} == {len(lines[0])}
+    assert len(lines[0]) <= max(columns, 80)
+    assert all(line.endswith("│") for line in lines)
+    cells = ["".join(column).replace(" ", "") for column in zip(*map(cells_of, lines), strict=True)]
+    for text, cell in (("C extension (wordindex)", 1), ("ConcurrentDict + AtomicInt", 1)):
+        assert text.replace(" ", "") in cells[cell]
+    assert "a_name_of_more_than_thirty_letters\N{NO-BREAK SPACE}1000" in cells[5]
+    assert "threading.Lock" in done.stdout  # in one piece
+
+
+def cells_of(line: str) -> list[str]:
+    return line.strip("│").split("│")
+
+
 def test_progress_on_a_terminal(tree: Path) -> None:
     with on_a_terminal(str(tree), "--threads=1") as (process, terminal):
         shown = read_until(terminal, None)
@@ -481,8 +622,80 @@ def test_two_sentences_on_two_results(tmp_path: Path) -> None:
     assert "a single thread got 40% of a core" in run("--explain", gil, free).stdout
     refused("--explain", gil, gil, saying="one GIL and one free-threaded")
     refused("--explain", gil, tmp_path / "absent", saying="cannot read")
-    free.write_text("[]")
-    refused("--explain", gil, free, saying=str(free))
+    for option in ("--json", "--plot"):
+        refused("--explain", gil, free, option, tmp_path / "a.svg", saying="measures nothing")
+    refused("--explain", gil, free, "--", tmp_path, saying="measures nothing")
+
+
+ROW = {"engine": "C", "threads": 1, "seconds": 1, "cpu_seconds": 1, "speedup": 1}
+RESULT = {"interpreter": {"kind": "GIL", "version": "3"}, "rows": [ROW]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '"\xff"',
+        *(
+            json.dumps(RESULT | {"rows": rows})
+            for rows in (
+                None,
+                [],
+                [1],
+                {},
+                [{}],
+                [ROW | {"engine": 4}],
+                [ROW | {"speedup": "1"}],
+                [ROW | {"speedup": 10**400}],
+                [ROW | {"seconds": float("nan")}],
+                [ROW | {"threads": None}],
+                [ROW, {}],
+            )
+        ),
+        json.dumps(RESULT | {"interpreter": "GIL"}),
+        json.dumps(RESULT | {"interpreter": {"kind": ["GIL"], "version": "3"}}),
+        json.dumps(RESULT | {"rows": [{"threads": 1, "engine": 4, "speedup": 1}]}),
+    ],
+)
+def test_what_is_no_result(text: str, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    other = {"kind": "free-threaded", "version": "3"}
+    good.write_text(json.dumps(RESULT | {"interpreter": other}))
+    bad.write_text(text, encoding="latin-1")
+    for files in ((good, bad), (bad, good)):
+        refused("--explain", *files, saying=str(bad))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=3,
+)
+
+
+def one_of_it_replaced(value: object) -> st.SearchStrategy[object]:
+    """`value`, or with something else in some place of it."""
+    if isinstance(value, dict):
+        inner = st.fixed_dictionaries(
+            {}, optional={key: one_of_it_replaced(each) for key, each in value.items()}
+        ).map(lambda changed: {**value, **changed})
+    elif isinstance(value, list):
+        inner = st.tuples(*map(one_of_it_replaced, value)).map(list)
+    else:
+        inner = st.just(value)
+    return inner | JSON
+
+
+@given(one_of_it_replaced(RESULT), st.sampled_from(["GIL", "free-threaded"]))
+def test_whatever_is_taken_for_a_result_can_be_explained(value: object, kind: str) -> None:
+    if report.is_result(value):
+        value["interpreter"]["kind"] = kind
+        other = "GIL" if kind == "free-threaded" else "free-threaded"
+        results = [value, RESULT | {"interpreter": {"kind": other, "version": "3"}}]
+        assert "With the GIL" in report.explain(results)
 
 
 # ---- The C extension by itself. ----
