@@ -394,6 +394,13 @@ PLANTS = (
         ("smr_anonymous_scan",),
     ),
     Plant(
+        "R17-anonymous-section-outlives-its-thread",
+        "a thread without a record ends inside of a section, and reclamation ends for good",
+        "smr",
+        (Edit(SMR, "        lw_thread_add_anonymous_(d, 1);\n", ""),),
+        ("smr_anonymous_exit",),
+    ),
+    Plant(
         "R9-alone-but-for-the-anonymous",
         "the shortcut forgets readers without a record",
         "smr",

@@ -425,6 +425,40 @@ struct smr_anonymous : model_suite<smr_anonymous, 2, false> {
 };
 MODEL_SUITE(smr_anonymous);
 
+/* One that ends inside of its section: the section ends with it, and the thread gets no record in
+ * the rest of its exit. */
+struct smr_anonymous_exit : model_suite<smr_anonymous_exit, 2, true> {
+    lw_atomic_ptr head;
+
+    void setup()
+    {
+        freed = 0;
+        model_attach(0);
+        model.threads[1].no_memory = true;
+        lw_atomic_store_relaxed_ptr(&head, make());
+    }
+    void body(unsigned i)
+    {
+        if (i == 0) {
+            retire(unlink(&head));
+            MODEL_ASSERT(lw_smr_flush() == LW_OK);
+            MODEL_ASSERT(freed == 1);
+        } else {
+            object *o;
+            lw_smr_enter();
+            model.threads[1].no_memory = false;
+            o = (object *)lw_atomic_load_acquire_ptr(&head);
+            if (o != NULL) {
+                use(o);
+            }
+            model_thread_exit();
+            MODEL_ASSERT(lw_thread_self() == NULL && !lw_smr_in_section());
+        }
+    }
+    void check() {}
+};
+MODEL_SUITE(smr_anonymous_exit);
+
 /* The same beside a thread that is not alone: the scan, not the shortcut. */
 struct smr_anonymous_scan : model_suite<smr_anonymous_scan, 2, false> {
     lw_atomic_ptr head;

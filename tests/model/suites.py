@@ -83,6 +83,7 @@ AREAS = {
             "smr_killed": Suite(2, 3),
             "smr_orphan": Suite(1, 2, random=50_000, fences=ALL_FENCES),
             "smr_anonymous": Suite(2, 4, fences=ALL_FENCES),
+            "smr_anonymous_exit": Suite(2, 4, fences=ALL_FENCES),
             "smr_anonymous_scan": Suite(2, 4, fences=ALL_FENCES),
             "smr_anonymous_retire": Suite(2, 4, fences=ALL_FENCES),
             "smr_adopted": Suite(2, 2, random=50_000, fences=ALL_FENCES),

@@ -57,6 +57,8 @@ REF_H = "include/latchwork/ref.h"
 SMR = "src/lifetime/smr.c"
 SMR_H = "include/latchwork/smr.h"
 MAP = "src/containers/map.c"
+FUTEX = "src/platform/futex.c"
+POSIX = "src/platform/posix.c"
 
 PLANTS = (
     # ---- park ----
@@ -116,7 +118,13 @@ PLANTS = (
     Plant(
         "waiters-forked",
         "a forked child keeps the parent's waiters in its queues",
-        (Edit(PARK, "            LW_PLAIN_SET(q->first, NULL);\n", ""),),
+        (
+            Edit(
+                PARK,
+                "        LW_PLAIN_SET(q->first, NULL);\n        LW_PLAIN_SET(q->last, NULL);\n",
+                "",
+            ),
+        ),
         (Catch("test_park", "waiters_stay_with_the_parent"),),
     ),
     # ---- mutex ----
@@ -221,18 +229,68 @@ PLANTS = (
         (
             Edit(
                 THREAD,
-                "        lw_atomic_store_relaxed_u64(&r->head.smr_epoch, 0);\n"
-                "        r->head.smr_depth = 0;\n        LW_PLAIN_SET",
-                "        LW_PLAIN_SET",
+                "    lw_atomic_store_relaxed_u64(&r->head.smr_epoch, 0);\n"
+                "    r->head.smr_depth = 0;\n    r->ref_taken",
+                "    r->ref_taken",
             ),
         ),
         (Catch("test_smr", "sections_of_the_parents_threads_delay_no_child", "it hung"),),
     ),
     Plant(
-        "lock-held-at-fork",
-        "a fork does not take the lock of the thread list: the child may find it held",
-        (Edit(THREAD, "    lw_rawlock_init_(&d->lock);\n", ""),),
-        (Catch("test_thread", "forked_child_has_one_thread", "it hung"),),
+        "queue-lock-held-at-fork",
+        "a forked child finds the lock of a wait queue held by a thread of the parent",
+        (Edit(PARK, "        (void)lw_rawlock_forked_(&q->lock);\n", ""),),
+        (Catch("test_park", "fork_while_queues_are_locked", "it hung"),),
+    ),
+    Plant(
+        "smr-lock-held-at-fork",
+        "a forked child finds the lock of the orphans held by a thread of the parent",
+        (Edit(THREAD, "if (lw_rawlock_forked_(&d->smr_lock)) {", "if (d == NULL) {"),),
+        (Catch("test_smr", "fork_while_others_poll", "it hung"),),
+    ),
+    Plant(
+        "first-use-cancelled",
+        "a thread that is cancelled while it makes the domain leaves it half-made",
+        (Edit(DOMAIN, "int cancel = lw_cancel_off_();", "int cancel = 0;"),),
+        (Catch("test_thread", "first_use_is_no_cancellation_point"),),
+    ),
+    Plant(
+        "waiter-cancelled",
+        "a thread that is cancelled while it waits stays in the queue",
+        (Edit(POSIX, "int cancel = lw_cancel_off_();", "int cancel = 0;"),),
+        (Catch("test_mutex", "cancelled_waiter_stays_until_it_has_the_lock", build="posix"),),
+    ),
+    Plant(
+        "signal-restarted",
+        "a wait without a limit goes on after a handler that restarts system calls",
+        (Edit(FUTEX, "if (interruptible && deadline_ns < 0) {", "if (parker == NULL) {"),),
+        (Catch("test_mutex", "signal_whose_calls_are_restarted_interrupts_too"),),
+    ),
+    Plant(
+        "record-after-exit",
+        "a thread gets a record anew when its destructor may have run for the last time",
+        (
+            Edit(
+                THREAD,
+                "    (void)lw_key_set_(d->key, (void *)(LW_KEY_NUMBER | LW_KEY_EXITED));\n"
+                "    lw_record_give(d, r);\n",
+                "    (void)lw_key_set_(d->key, NULL);\n    lw_record_give(d, r);\n",
+            ),
+        ),
+        (Catch("test_thread", "last_destructors_of_a_thread_leave_no_record_in_use"),),
+    ),
+    Plant(
+        "section-of-an-exiting-thread",
+        "free functions run at a thread's exit inside of the section that it left open",
+        (
+            Edit(
+                THREAD,
+                "        r->head.smr_depth = 0;\n"
+                "        lw_atomic_store_release_u64(&r->head.smr_epoch, 0);\n        for",
+                "        for",
+            ),
+        ),
+        (Catch("test_smr", "exit_inside_a_section_frees_outside_of_it"),),
     ),
     # ---- ref ----
     Plant(
@@ -289,6 +347,12 @@ PLANTS = (
             ),
         ),
         (Catch("test_ref", "handed_over_reference_is_merged_by_drain"),),
+    ),
+    Plant(
+        "count-wraps-in-a-merge",
+        "more references than the merged count has bits for make it zero",
+        (Edit(REF, "if (local > LW_REF_MOST_) {", "if (local == LW_REF_IMMORTAL_) {"),),
+        (Catch("test_ref", "too_many_to_merge_is_immortal"),),
     ),
     # ---- smr ----
     Plant(
@@ -374,6 +438,51 @@ PLANTS = (
             Catch("test_smr", "section_of_another_thread_delays_the_free"),
             Catch("stress_smr", "newcomers"),
         ),
+    ),
+    Plant(
+        "refused-unbounded",
+        "what is refused by threads that come and go is offered to others too rarely (F12)",
+        (Edit(SMR, "lw_smr_due_to_ask(d, r) || lw_smr_alone(d, r)", "lw_smr_alone(d, r)"),),
+        (
+            Catch("test_smr", "refused_is_bounded_while_others_retire_a_little"),
+            Catch("test_smr", "refused_bytes_are_bounded_while_others_retire_a_little"),
+        ),
+    ),
+    Plant(
+        "refused-asked-each-time",
+        "what is refused is offered at each call, so that many cost time for ever",
+        (Edit(SMR, "return now >= asked + (", "return now + asked + most != 0 || now > ("),),
+        (Catch("test_smr", "refusing_is_asked_a_bounded_number_of_times"),),
+    ),
+    Plant(
+        "batch-lost-with-its-thread",
+        "a free function that ends its thread takes the rest of the batch with it",
+        (
+            Edit(
+                SMR,
+                "    lw_batch_join(&d->smr_orphans, &r->due);",
+                "    (void)lw_batch_take(&r->due);",
+            ),
+        ),
+        (Catch("test_smr", "free_function_that_ends_the_thread_loses_no_other"),),
+    ),
+    Plant(
+        "anonymous-section-outlives-its-thread",
+        "a thread without a record that ends inside of a section ends reclamation for good",
+        (Edit(SMR, "        lw_thread_add_anonymous_(d, 1);\n", ""),),
+        (Catch("test_smr", "exit_inside_a_section_without_a_record_ends_it"),),
+    ),
+    Plant(
+        "recursion-without-a-record",
+        "free functions that retire are run inside of each other",
+        (Edit(SMR, "if (slot->anonymous_freeing == 0) {", "if (slot->self == NULL) {"),),
+        (Catch("test_smr", "retiring_without_a_record_does_not_recurse", "FAILED|signal 11"),),
+    ),
+    Plant(
+        "sections-of-one-copy",
+        "a copy of the library does not know the section that the thread opened through another",
+        (Edit(SMR, "(r != NULL && r->head.smr_depth != 0)", "(r != NULL && r->freeing)"),),
+        (Catch("test_copies", "a_section_of_one_is_known_to_the_other"),),
     ),
     # ---- map ----
     Plant(
@@ -586,13 +695,22 @@ PLANTS = (
         (
             Edit(
                 DOMAIN,
-                "if (found == NULL || !lw_domain_fits_((lw_domain *)found)) {",
-                "if (true) {",
-            ),
-            Edit(
-                DOMAIN, "            lw_domain_fits_((lw_domain *)none)) {", "            false) {"
+                "        if (lw_domain_fits_((lw_domain *)found)) {\n            return",
+                "        if (found == &lw_own_domain) {\n            return",
             ),
         ),
         (Catch("test_copies", "one_domain"),),
+    ),
+    Plant(
+        "no-look-past-another-version",
+        "copies do not find each other where one of another version came first",
+        (
+            Edit(
+                DOMAIN,
+                "        link = &((lw_domain_header *)found)->next;\n",
+                "        lw_domain_make_own();\n        return &lw_own_domain;\n",
+            ),
+        ),
+        (Catch("test_copies", "two_find_each_other_past_another_version"),),
     ),
 )

@@ -38,6 +38,7 @@ GCC = ["gcc", "-O1", "-g"]
 CLANG = ["clang", "-O1", "-g"]
 BUILDS = {
     "plain": [*GCC],
+    "posix": [*GCC, "-DLW_PLATFORM_POSIX"],
     "noise": [*GCC, "-DLW_ATOMIC_NOISE"],
     "asan": [*GCC, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "tsan": [*CLANG, "-fsanitize=thread", "-DLW_ATOMIC_TSAN"],

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pthread_tryjoin_np */
+#endif
 #include <latchwork/mutex.h>
 
 #include "heap.h"
@@ -244,13 +247,15 @@ static void interrupt_with(int sa_flags)
     lw_mutex_t m = LW_MUTEX_INIT;
     struct sigaction action;
     locker l;
+    int i;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     action.sa_flags = sa_flags;
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
     lw_mutex_lock(&m);
     start_locker(&l, &m, -1, LW_WAIT_INTERRUPTIBLE);
-    while (support_waiters(&m) != 0) {
+    for (i = 0; support_waiters(&m) != 0; i++) {
+        CHECK(i < 5000);
         CHECK_EQ(pthread_kill(l.thread.id, SIGUSR1), 0);
         support_sleep(MS);
     }
@@ -467,6 +472,7 @@ TEST(cancelled_waiter_stays_until_it_has_the_lock)
     support_await_waiters(&m, 1);
     CHECK_EQ(pthread_cancel(thread), 0);
     support_sleep(5 * MS);
+    CHECK(pthread_tryjoin_np(thread, &result) != 0);
     CHECK_EQ(support_waiters(&m), 1);
     lw_mutex_unlock(&m);
     CHECK_EQ(pthread_join(thread, &result), 0);
