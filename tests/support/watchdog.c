@@ -5,6 +5,9 @@
 
 enum { WATCHDOG_MAX = 256 };
 
+/* Five times what a step of the guard takes. */
+#define WATCHDOG_STEP INT64_C(100000000)
+
 static watchdog_slot slots[WATCHDOG_MAX];
 static pthread_mutex_t slots_mutex = PTHREAD_MUTEX_INITIALIZER;
 static support_thread guard;
@@ -43,10 +46,15 @@ static void watch(void *arg)
     static int64_t since[WATCHDOG_MAX];
     const char *given = getenv("LW_WATCHDOG");
     int64_t limit = (int64_t)((given != NULL ? strtod(given, NULL) : 20.0) * 1e9);
+    int64_t now = 1, last = support_now();
     (void)arg;
     while (!SLOT_GET(guard_stop)) {
-        int64_t now = support_now();
+        /* This thread's own time: a machine that stands still for a while stops all threads, and is
+         * no hang of one. */
+        int64_t clock = support_now();
         int i;
+        now += clock - last < WATCHDOG_STEP ? clock - last : WATCHDOG_STEP;
+        last = clock;
         for (i = 0; i < WATCHDOG_MAX; i++) {
             uint64_t ticks = SLOT_GET(slots[i].ticks);
             if (!SLOT_GET(slots[i].active) || ticks != seen[i] || since[i] == 0) {
