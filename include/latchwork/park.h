@@ -3,9 +3,10 @@
  * so that a lock needs two bits and no more. After WTF::ParkingLot (F. Pizlo) and Rust's
  * parking_lot.
  *
- * An address is a key and is never read through. The queue of an address is protected by a lock
- * that the callbacks below run under: they may touch the object's own atomics, and nothing else;
- * they must not park, allocate, or call foreign code.
+ * An address is a key and is never read through; it serves one protocol, since whoever wakes on it
+ * wakes whoever waits on it: use the address of the word that is waited for. The queue of an
+ * address is protected by a lock that the callbacks below run under: they may touch the object's
+ * own atomics, and nothing else; they must not park, allocate, or call foreign code.
  *
  * A waiter's life: it queues itself under the queue's lock if `validate` agrees; lets the host
  * detach (domain.h, block hooks); sleeps; leaves the queue, either taken out by a waker or by
@@ -23,7 +24,8 @@ LW_EXTERN_C_BEGIN
 enum {
     LW_WAIT_DEFAULT = 0,
     LW_WAIT_ATTACHED = 1,      /* do not call the block hooks: stay attached while asleep */
-    LW_WAIT_INTERRUPTIBLE = 2, /* return LW_INTERRUPTED when a signal handler ran */
+    LW_WAIT_INTERRUPTIBLE = 2, /* return LW_INTERRUPTED soon after a signal handler ran; the posix
+                                  platform does so every 10 ms, whether or not one ran */
 };
 
 /* Under the queue's lock: still a reason to sleep? */

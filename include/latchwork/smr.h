@@ -16,7 +16,9 @@
  *
  * Bound: a thread that retires reclaims whenever LW_SMR_BATCH objects or LW_SMR_BATCH_BYTES bytes
  * have gathered; with no section open for long, a thread holds at most a few such batches. While
- * the process has one thread that uses the library, everything is freed at once. */
+ * the process has one thread that uses the library, what it retires outside of sections is freed at
+ * once. Objects whose free functions say "not on this thread" gather until a thread that may free
+ * them retires or polls; it is asked whenever another batch of them has gathered. */
 #ifndef LATCHWORK_SMR_H
 #define LATCHWORK_SMR_H
 
@@ -108,8 +110,8 @@ LW_API lw_status lw_smr_retire(void *ptr, void (*free_fn)(void *ptr));
 /* As lw_smr_retire, for an object of `bytes` bytes: counts towards LW_SMR_BATCH_BYTES. */
 LW_API lw_status lw_smr_retire_sized(void *ptr, size_t bytes, void (*free_fn)(void *ptr));
 
-/* As lw_smr_retire_sized, for an object that holds its own node: cannot fail and allocates
- * nothing. */
+/* As lw_smr_retire_sized, for an object that holds its own node: cannot fail, and allocates nothing
+ * but the record of a thread that has none yet (thread.h). */
 LW_API void lw_smr_retire_node(lw_smr_node *node, lw_smr_free_fn free_fn, size_t bytes);
 
 /* Frees what is due among the objects that this thread, or a thread that has exited, retired; waits

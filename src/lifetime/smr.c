@@ -13,10 +13,10 @@
 #define LW_SMR_SLEEP_MIN_NS INT64_C(20000)
 #define LW_SMR_SLEEP_MAX_NS INT64_C(1000000)
 
-/* Objects that were refused are offered to a thread again when, since it was asked, another batch of
- * them has gathered, or, of many, as many again, up to ASK_BATCHES batches; and after ASK_EVERY of
- * its collections, and a quarter as many more as it refused. So neither side waits for ever, and a
- * thread that always refuses does so some ten times for each object. */
+/* Objects that were refused are offered to a thread again when, since it was asked, another batch
+ * of them has gathered, or, of many, as many again, up to ASK_BATCHES batches; and after ASK_EVERY
+ * of its collections, and a quarter as many more as it refused. So neither side waits for ever, and
+ * a thread that always refuses does so some ten times for each object. */
 #define LW_SMR_ASK_BATCHES 16
 #define LW_SMR_ASK_EVERY 16
 

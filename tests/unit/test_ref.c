@@ -666,7 +666,7 @@ TEST(as_many_as_can_be_merged)
     CHECK(!lw_ref_is_immortal(&o.ref));
 }
 
-/* ---- A destroy function that ends its thread: what was taken from the queue is merged still ---- */
+/* ---- A destroy function that ends its thread: what it took from the queue is merged still ---- */
 
 static void destroy_and_end(lw_ref_t *ref)
 {
