@@ -579,6 +579,27 @@ PLANTS = (
             ),
         ),
     ),
+    Plant(
+        "values-weigh-nothing",
+        "what waits for its release counts as its node alone, however large its value is (F12)",
+        (
+            Edit(
+                MAP,
+                "return asks ? map->config.weigh(map->config.context, value) : 0;",
+                "return asks && value == 0 ? 1 : 0;",
+            ),
+        ),
+        (
+            Catch("test_map", "values_count_by_their_weight"),
+            Catch("test_map", "heavy_values_do_not_gather_beside_an_idle_thread"),
+        ),
+    ),
+    Plant(
+        "keys-weigh-nothing",
+        "a removed entry counts without its key, however large that is (F12)",
+        (Edit(MAP, "        map->config.weigh_key != NULL) {", "        false) {"),),
+        (Catch("test_map", "keys_and_values_count_by_their_weight"),),
+    ),
     # ---- domain ----
     Plant(
         "domain-of-its-own",
