@@ -213,6 +213,50 @@ int lw_py_init(PyObject *module)
 
 /* ---- references ---- */
 
+/* What an object that exports its memory (an array) counts as. How large it is can only be told by
+ * its own code, which may do anything; so a few of them fill a batch (smr.h): few enough that a
+ * batch of large ones stays small, and enough that small ones share a grace period. */
+#define LW_PY_BUFFER_WEIGHT (LW_SMR_BATCH_BYTES / 8)
+
+/* About how many bytes an object that waits for its release keeps in memory: its own, and not what
+ * it refers to. Runs no foreign code; the object may be in use by other threads. */
+static size_t lw_py_weight(PyObject *object)
+{
+    size_t bytes = (size_t)Py_TYPE(object)->tp_basicsize;
+    if (PyUnicode_Check(object)) {
+        return bytes + (size_t)PyUnicode_GET_LENGTH(object) * (size_t)PyUnicode_KIND(object);
+    }
+    if (PyBytes_Check(object)) {
+        return bytes + (size_t)PyBytes_GET_SIZE(object);
+    }
+    if (PyTuple_Check(object)) {
+        return bytes + (size_t)PyTuple_GET_SIZE(object) * sizeof(PyObject *);
+    }
+    if (PyList_Check(object)) {
+        return bytes + (size_t)PyList_Size(object) * sizeof(PyObject *);
+    }
+    /* An entry takes at least two words. */
+    if (PyDict_Check(object)) {
+        return bytes + (size_t)PyDict_Size(object) * 2 * sizeof(PyObject *);
+    }
+    if (PyAnySet_Check(object)) {
+        return bytes + (size_t)PySet_Size(object) * 2 * sizeof(PyObject *);
+    }
+    if (PyByteArray_Check(object)) {
+        return bytes + (size_t)PyByteArray_Size(object);
+    }
+    if (PyObject_CheckBuffer(object)) {
+        return bytes + LW_PY_BUFFER_WEIGHT;
+    }
+    return bytes;
+}
+
+static size_t lw_py_weigh(void *context, uint64_t object)
+{
+    (void)context;
+    return lw_py_weight((PyObject *)lw_ptr_value(object));
+}
+
 typedef struct lw_py_note {
     lw_smr_node node; /* first; context: the home */
     PyObject *object;
@@ -244,7 +288,7 @@ int lw_py_retire_decref(PyObject *object)
     }
     note->object = object;
     note->node.context = home;
-    lw_smr_retire_node(&note->node, lw_py_free_note, sizeof *note);
+    lw_smr_retire_node(&note->node, lw_py_free_note, sizeof *note + lw_py_weight(object));
     return 0;
 }
 
@@ -288,7 +332,8 @@ static bool lw_py_release(void *context, uint64_t key, uint64_t value, unsigned 
 
 lw_map_config lw_py_map_config(lw_key_kind keys)
 {
-    lw_map_config config = {keys, 0, 0, 0, lw_py_ref, lw_py_release, NULL, false};
+    lw_map_config config = {keys,          0,           0,           0,    lw_py_ref,
+                            lw_py_release, lw_py_weigh, lw_py_weigh, NULL, false};
 #ifdef Py_GIL_DISABLED
     config.context = lw_py_home_required("lw_py_map_config");
 #else

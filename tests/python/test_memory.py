@@ -146,6 +146,65 @@ assert highest - before < 200 * 1024 * 1024, highest
     )
 
 
+LARGE = {
+    "bytes": "bytes(8 * MIB)",
+    "bytearray": "bytearray(8 * MIB)",
+    "str": "'x' * (8 * MIB)",
+    "wide_str": "chr(0x1f40d) * (2 * MIB)",
+    "list": "[None] * MIB",
+    "tuple": "(None,) * MIB",
+    "dict": "dict.fromkeys(range(MIB // 8))",
+    "set": "set(range(MIB // 8))",
+    "array": "array.array('b', bytes(8 * MIB))",
+    "subclass": "Bytes(8 * MIB)",
+}
+TAKE_OUT = {
+    "overwrite": "d['key'] = large()",
+    "replace": "d.replace('key', d['key'], large())",
+    "pop": "d['key'] = large(); d.pop('key')",
+    "popitem": "d['key'] = large(); d.popitem()",
+    "clear": "d['key'] = large(); d.clear()",
+}
+
+
+@pytest.mark.parametrize(
+    ("large", "take_out"),
+    [(large, TAKE_OUT["overwrite"]) for large in LARGE.values()]
+    + [(LARGE["bytes"], take_out) for take_out in list(TAKE_OUT.values())[1:]]
+    + [(LARGE[name], "d[large()] = None; d.popitem()") for name in ("bytes", "str", "tuple")],
+    ids=[*LARGE, *list(TAKE_OUT)[1:], "bytes_key", "str_key", "tuple_key"],
+)
+def test_f12_large_values_do_not_gather_beside_an_idle_thread(large, take_out):
+    """Each is released when it is taken out, or a few later; 40 of 8 MiB are 320."""
+    run_python(
+        MEASURE
+        + f"""
+import array
+MIB = 1024 * 1024
+class Bytes(bytes):
+    pass
+def large():
+    return {large}
+d = ConcurrentDict(key=None)
+ready, end = threading.Event(), threading.Event()
+def idle():
+    d.get("key")
+    ready.set()
+    end.wait()
+other = threading.Thread(target=idle)
+other.start()
+ready.wait()
+before, highest = resident(), 0
+for n in range(40):
+    {take_out}
+    highest = max(highest, resident())
+end.set()
+other.join()
+assert highest - before < 200 * MIB, highest - before
+""",
+    )
+
+
 def test_f12_retired_memory_is_bounded_with_many_short_threads():
     run_python(
         MEASURE
