@@ -168,6 +168,7 @@ typedef struct lw_map_entry {
     uint64_t key;
     const void *bytes;
     size_t size;
+    uint64_t hash; /* LW_KEY_CUSTOM: lw_key_t.hash of the insertion; else 0 */
     uint64_t value;
 } lw_map_entry;
 

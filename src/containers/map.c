@@ -1025,7 +1025,7 @@ bool lw_map_scan(lw_map_t *map, lw_map_cursor *cursor, size_t wanted,
         for (e = (lw_entry *)head; e != NULL;
              e = (lw_entry *)lw_atomic_load_acquire_ptr(&e->link[t->link])) {
             if (lw_reverse_bits(e->hash) >= from) {
-                lw_map_entry entry = {0, NULL, 0, 0};
+                lw_map_entry entry = {0, NULL, 0, 0, 0};
                 switch (map->config.keys) {
                 case LW_KEY_U64:
                     entry.key = lw_unmix(e->hash) ^ map->seed;
@@ -1036,6 +1036,7 @@ bool lw_map_scan(lw_map_t *map, lw_map_cursor *cursor, size_t wanted,
                     break;
                 case LW_KEY_CUSTOM:
                     entry.key = *lw_entry_number(e);
+                    entry.hash = lw_unmix(e->hash) ^ map->seed;
                     break;
                 }
                 entry.value = lw_atomic_load_acquire_u64(&e->value);

@@ -580,6 +580,15 @@ PLANTS = (
         ),
     ),
     Plant(
+        "scan-gives-a-mixed-hash",
+        "an iteration tells the map's own hash of a custom key, not the one it was put with",
+        (Edit(MAP, "entry.hash = lw_unmix(e->hash) ^ map->seed;", "entry.hash = e->hash;"),),
+        (
+            Catch("test_map", "scan_of_bytes_and_custom_keys"),
+            Catch("fuzz_map", "", "FAILED", "fuzz"),
+        ),
+    ),
+    Plant(
         "values-weigh-nothing",
         "what waits for its release counts as its node alone, however large its value is (F12)",
         (
