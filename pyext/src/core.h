@@ -72,6 +72,7 @@ enum { WALKER_INLINE = 8 };
 typedef struct walker_slot {
     PyObject *key;
     PyObject *value;
+    uint64_t hash; /* of the key, when it was put in */
 } walker_slot;
 
 typedef struct walker {

@@ -395,6 +395,7 @@ static void walker_visit(void *arg, const lw_map_entry *entry)
         walker_slot *slot = &walker_slots(w)[w->filled];
         slot->key = Py_NewRef(as_object(entry->key));
         slot->value = Py_NewRef(as_object(entry->value));
+        slot->hash = entry->hash;
     }
     w->filled++;
 }
@@ -468,7 +469,8 @@ static void spare_drop(walker_spare *spare)
     }
 }
 
-int walker_next(walker *w, PyObject **key, PyObject **value)
+/* As walker_next. */
+static int walker_take(walker *w, walker_slot *out)
 {
     while (w->position == w->filled) {
         walker_state state = walker_fill(w);
@@ -485,10 +487,19 @@ int walker_next(walker *w, PyObject **key, PyObject **value)
             }
         }
     }
-    walker_slot *slot = &walker_slots(w)[w->position++];
-    *key = slot->key;
-    *value = slot->value;
+    *out = walker_slots(w)[w->position++];
     return 1;
+}
+
+int walker_next(walker *w, PyObject **key, PyObject **value)
+{
+    walker_slot slot;
+    int found = walker_take(w, &slot);
+    if (found > 0) {
+        *key = slot.key;
+        *value = slot.value;
+    }
+    return found;
 }
 
 void walker_clear(walker *w)
@@ -509,44 +520,51 @@ void walker_clear(walker *w)
     }
 }
 
-/* Reads the value that belongs to the very object `key` now: 1 and a new reference, 0 if that
- * entry is gone, -1 if it cannot be told (its __hash__ raises; no exception is set). */
-static int dict_reread(dict_object *self, PyObject *key, PyObject **value)
+/* The entry that was found, whatever its key would say by now: no __hash__ and no __eq__ runs, so
+ * an operation on it cannot end with LW_AGAIN. */
+static lw_key_t same_entry(const walker_slot *slot)
 {
-    Py_hash_t hash = PyObject_Hash(key);
-    if (hash == -1) {
-        PyErr_Clear();
-        return -1;
-    }
-    lw_key_t k = {lw_value_ptr(key), NULL, 0, (uint64_t)hash, probe_match_identity, key};
+    lw_key_t k = {lw_value_ptr(slot->key), NULL, 0, slot->hash, probe_match_identity, slot->key};
+    return k;
+}
+
+/* Reads the value of an entry again: a new reference, NULL if the entry is gone. */
+static PyObject *dict_reread(dict_object *self, const walker_slot *slot)
+{
+    lw_key_t k = same_entry(slot);
     uint64_t found;
-    if (lw_map_get_key(self->map, &k, &found) != LW_OK) {
-        return 0;
-    }
-    *value = as_object(found);
-    return 1;
+    return lw_map_get_key(self->map, &k, &found) == LW_OK ? as_object(found) : NULL;
 }
 
 static PyObject *dict_popitem(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     dict_object *self = as_dict(op);
+    /* Made first: without memory for it nothing is removed. The collector need not show it to
+     * finalizers while it is empty. */
+    PyObject *result = PyTuple_New(2);
+    if (result == NULL) {
+        return NULL;
+    }
+    PyObject_GC_UnTrack(result);
     /* From behind the bucket where the last one was found, so that emptying a dictionary does
      * not read its empty part again and again; then once from the start, for what is before that
      * place. */
     walker w = {.dict = self};
     w.cursor.position = lw_atomic_load_relaxed_u64(&self->popitem_position);
     bool from_start = w.cursor.position == 0;
-    PyObject *result = NULL;
     for (;;) {
-        PyObject *key;
-        PyObject *value;
-        int found = walker_next(&w, &key, &value);
+        walker_slot slot;
+        int found = walker_take(&w, &slot);
         if (found < 0) {
             break;
         }
         if (found == 0) {
-            if (from_start) {
+            /* Entries that come and go may all have been missed: then it is not empty. */
+            if (from_start && lw_map_size(self->map) == 0) {
                 PyErr_SetString(PyExc_KeyError, "popitem(): dictionary is empty");
+                break;
+            }
+            if (from_start && PyErr_CheckSignals() < 0) {
                 break;
             }
             from_start = true;
@@ -554,25 +572,24 @@ static PyObject *dict_popitem(PyObject *op, PyObject *Py_UNUSED(ignored))
             w = (walker){.dict = self};
             continue;
         }
-        Py_hash_t hash = PyObject_Hash(key);
-        lw_status status = LW_INVALID;
-        if (hash != -1) {
-            lw_key_t k = {lw_value_ptr(key), NULL, 0, (uint64_t)hash, probe_match_identity, key};
-            status = lw_map_compare_remove_key(self->map, &k, lw_value_ptr(value));
-            if (status == LW_OK) {
-                lw_atomic_store_relaxed_u64(&self->popitem_position, w.cursor.position);
-                result = PyTuple_Pack(2, key, value);
-            }
+        lw_key_t k = same_entry(&slot);
+        uint64_t taken;
+        lw_status status = lw_map_remove_key(self->map, &k, &taken);
+        Py_DECREF(slot.value);
+        if (status == LW_OK) {
+            lw_atomic_store_relaxed_u64(&self->popitem_position, w.cursor.position);
+            walker_clear(&w);
+            PyTuple_SET_ITEM(result, 0, slot.key);
+            PyTuple_SET_ITEM(result, 1, as_object(taken));
+            PyObject_GC_Track(result);
+            return result;
         }
-        Py_DECREF(key);
-        Py_DECREF(value);
-        if (status == LW_OK || hash == -1) {
-            break;
-        }
-        /* Somebody else took or changed it: another one will do. */
+        /* Somebody else took it: another one will do. */
+        Py_DECREF(slot.key);
     }
     walker_clear(&w);
-    return result;
+    Py_DECREF(result);
+    return NULL;
 }
 
 /* ---- The whole dictionary ---- */
@@ -1066,7 +1083,8 @@ PyDoc_STRVAR(pop_doc, "pop(key[, default])\n\n"
                       "Remove key and return its value; default, or KeyError, if it is not there.");
 PyDoc_STRVAR(popitem_doc,
              "popitem($self, /)\n--\n\n"
-             "Remove some entry and return it as (key, value); KeyError if there is none.");
+             "Remove some entry and return it as (key, value); KeyError if there is none. Runs no\n"
+             "method of the keys.");
 PyDoc_STRVAR(
     replace_doc,
     "replace($self, key, expected, new, /)\n--\n\n"
@@ -1187,8 +1205,8 @@ static void iterator_unlock(iterator_object *self)
 #endif
 }
 
-/* As walker_next, for threads that share the walker; *stale: the entry was read some time ago. */
-static int iterator_take(iterator_object *self, PyObject **key, PyObject **value, bool *stale)
+/* As walker_take, for threads that share the walker. *stale: the entry was read some time ago. */
+static int iterator_take(iterator_object *self, walker_slot *out, bool *stale)
 {
     walker *w = &self->w;
     for (;;) {
@@ -1204,9 +1222,7 @@ static int iterator_take(iterator_object *self, PyObject **key, PyObject **value
         }
         if (state == WALKER_READY) {
             *stale = w->position != 0;
-            walker_slot *slot = &walker_slots(w)[w->position++];
-            *key = slot->key;
-            *value = slot->value;
+            *out = walker_slots(w)[w->position++];
         }
         iterator_unlock(self);
         if (state != WALKER_FULL) {
@@ -1225,33 +1241,29 @@ static int iterator_take(iterator_object *self, PyObject **key, PyObject **value
 static PyObject *iterator_next(PyObject *op)
 {
     iterator_object *self = (iterator_object *)op;
-    PyObject *key;
-    PyObject *value;
+    walker_slot slot;
     bool stale;
-    while (iterator_take(self, &key, &value, &stale) > 0) {
+    while (iterator_take(self, &slot, &stale) > 0) {
         if (stale) {
-            PyObject *newer;
-            int found = dict_reread(self->w.dict, key, &newer);
-            if (found == 0) {
-                Py_DECREF(key);
-                Py_DECREF(value);
+            PyObject *newer = dict_reread(self->w.dict, &slot);
+            if (newer == NULL) {
+                Py_DECREF(slot.key);
+                Py_DECREF(slot.value);
                 continue;
             }
-            if (found > 0) {
-                Py_SETREF(value, newer);
-            }
+            Py_SETREF(slot.value, newer);
         }
         if (self->kind == VIEW_KEYS) {
-            Py_DECREF(value);
-            return key;
+            Py_DECREF(slot.value);
+            return slot.key;
         }
         if (self->kind == VIEW_VALUES) {
-            Py_DECREF(key);
-            return value;
+            Py_DECREF(slot.key);
+            return slot.value;
         }
-        PyObject *pair = PyTuple_Pack(2, key, value);
-        Py_DECREF(key);
-        Py_DECREF(value);
+        PyObject *pair = PyTuple_Pack(2, slot.key, slot.value);
+        Py_DECREF(slot.key);
+        Py_DECREF(slot.value);
         return pair;
     }
     return NULL;
