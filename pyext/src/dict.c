@@ -40,6 +40,20 @@ static bool check_arguments(const char *name, Py_ssize_t given, Py_ssize_t least
     return false;
 }
 
+/* The value of `key` in a dict: 1 and a new reference, 0, -1. */
+static int get_item(PyObject *mapping, PyObject *key, PyObject **value)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyDict_GetItemRef(mapping, key, value);
+#else
+    *value = Py_XNewRef(PyDict_GetItemWithError(mapping, key));
+    if (*value != NULL) {
+        return 1;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+#endif
+}
+
 /* ---- Single keys ---- */
 
 int dict_lookup(dict_object *self, PyObject *key, PyObject **value)
@@ -188,29 +202,57 @@ static int dict_contains(PyObject *self, PyObject *key)
     return dict_lookup(as_dict(self), key, NULL);
 }
 
-/* Calls type(self).__missing__, if there is one, as a method of `self`. */
+/* The attribute `name` of the type or a base, as it stands there: 1 and a new reference, 0, -1. */
+static int type_lookup(PyTypeObject *type, PyObject *name, PyObject **found)
+{
+    PyObject *mro = Py_XNewRef(type->tp_mro);
+    Py_ssize_t bases = mro != NULL ? PyTuple_GET_SIZE(mro) : 0;
+    int status = 0;
+    for (Py_ssize_t i = 0; i < bases && status == 0; i++) {
+        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
+#if PY_VERSION_HEX >= 0x030c0000
+        PyObject *names = PyType_GetDict(base);
+#else
+        PyObject *names = Py_XNewRef(base->tp_dict);
+#endif
+        if (names != NULL) {
+            status = get_item(names, name, found);
+            Py_DECREF(names);
+        }
+    }
+    Py_XDECREF(mro);
+    return status;
+}
+
+/* Calls type(self).__missing__, if there is one, as special methods are called: it is looked for in
+ * the type alone and bound to `self`. */
 static PyObject *call_missing(PyObject *self, PyObject *key)
 {
     core_state *state = core_state_of(self);
-    if (Py_TYPE(self) != state->dict_type) {
-        PyObject *method = PyObject_GetAttr((PyObject *)Py_TYPE(self), state->missing_method);
-        if (method != NULL) {
-            PyObject *result;
-            if (PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
-                result = PyObject_CallFunctionObjArgs(method, self, key, NULL);
-            } else {
-                result = PyObject_CallOneArg(method, key);
-            }
-            Py_DECREF(method);
-            return result;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *method = NULL;
+    int found = type != state->dict_type ? type_lookup(type, state->missing_method, &method) : 0;
+    if (found <= 0) {
+        if (found == 0) {
+            set_key_error(key);
         }
-        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            return NULL;
-        }
-        PyErr_Clear();
+        return NULL;
     }
-    set_key_error(key);
-    return NULL;
+    PyObject *result = NULL;
+    descrgetfunc bind = Py_TYPE(method)->tp_descr_get;
+    if (PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
+        result = PyObject_CallFunctionObjArgs(method, self, key, NULL);
+    } else if (bind == NULL) {
+        result = PyObject_CallOneArg(method, key);
+    } else {
+        PyObject *bound = bind(method, self, (PyObject *)type);
+        if (bound != NULL) {
+            result = PyObject_CallOneArg(bound, key);
+            Py_DECREF(bound);
+        }
+    }
+    Py_DECREF(method);
+    return result;
 }
 
 static PyObject *dict_subscript(PyObject *self, PyObject *key)
@@ -816,15 +858,7 @@ static int mapping_lookup(core_state *state, PyObject *mapping, PyObject *key, P
     if (PyObject_TypeCheck(mapping, state->dict_type)) {
         return dict_lookup(as_dict(mapping), key, value);
     }
-#if PY_VERSION_HEX >= 0x030d0000
-    return PyDict_GetItemRef(mapping, key, value);
-#else
-    *value = Py_XNewRef(PyDict_GetItemWithError(mapping, key));
-    if (*value != NULL) {
-        return 1;
-    }
-    return PyErr_Occurred() ? -1 : 0;
-#endif
+    return get_item(mapping, key, value);
 }
 
 /* 1 or 0, or -1 with an exception. */
@@ -1181,7 +1215,7 @@ static PyType_Spec dict_spec = {
 
 typedef struct iterator_object {
     PyObject ob_base;
-    walker w; /* w.dict is owned */
+    walker w; /* w.dict is owned; NULL, and nothing is left, once the collector has cleared it */
     view_kind kind;
     lw_mutex_t mutex; /* threads may share an iterator; protects w */
 } iterator_object;
@@ -1205,8 +1239,9 @@ static void iterator_unlock(iterator_object *self)
 #endif
 }
 
-/* As walker_take, for threads that share the walker. *stale: the entry was read some time ago. */
-static int iterator_take(iterator_object *self, walker_slot *out, bool *stale)
+/* As walker_take, for threads that share the walker. *stale: the dictionary, a new reference, if the
+ * entry was read some time ago; else NULL. */
+static int iterator_take(iterator_object *self, walker_slot *out, dict_object **stale)
 {
     walker *w = &self->w;
     for (;;) {
@@ -1221,7 +1256,7 @@ static int iterator_take(iterator_object *self, walker_slot *out, bool *stale)
             }
         }
         if (state == WALKER_READY) {
-            *stale = w->position != 0;
+            *stale = w->position != 0 ? as_dict(Py_NewRef((PyObject *)w->dict)) : NULL;
             *out = walker_slots(w)[w->position++];
         }
         iterator_unlock(self);
@@ -1242,10 +1277,11 @@ static PyObject *iterator_next(PyObject *op)
 {
     iterator_object *self = (iterator_object *)op;
     walker_slot slot;
-    bool stale;
+    dict_object *stale;
     while (iterator_take(self, &slot, &stale) > 0) {
-        if (stale) {
-            PyObject *newer = dict_reread(self->w.dict, &slot);
+        if (stale != NULL) {
+            PyObject *newer = dict_reread(stale, &slot);
+            Py_DECREF((PyObject *)stale);
             if (newer == NULL) {
                 Py_DECREF(slot.key);
                 Py_DECREF(slot.value);
@@ -1274,8 +1310,9 @@ static PyObject *iterator_length_hint(PyObject *op, PyObject *Py_UNUSED(ignored)
     iterator_object *self = (iterator_object *)op;
     iterator_lock(self);
     bool ended = self->w.ended && self->w.position == self->w.filled;
+    size_t hint = ended ? 0 : lw_map_size(self->w.dict->map);
     iterator_unlock(self);
-    return PyLong_FromSsize_t(ended ? 0 : dict_length((PyObject *)self->w.dict));
+    return PyLong_FromSize_t(hint);
 }
 
 static int iterator_traverse(PyObject *op, visitproc visit, void *arg)
@@ -1291,12 +1328,24 @@ static int iterator_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
+/* An entry that was read ahead may be a tuple, which cannot be cleared, and lead back here. */
+static int iterator_clear(PyObject *op)
+{
+    iterator_object *self = (iterator_object *)op;
+    iterator_lock(self);
+    walker taken = self->w;
+    self->w = (walker){.ended = true};
+    iterator_unlock(self);
+    walker_clear(&taken);
+    Py_XDECREF((PyObject *)taken.dict);
+    return 0;
+}
+
 static void iterator_dealloc(PyObject *op)
 {
     iterator_object *self = (iterator_object *)op;
     PyObject_GC_UnTrack(self);
-    walker_clear(&self->w);
-    Py_XDECREF(self->w.dict);
+    (void)iterator_clear(op);
     core_free_object(op);
 }
 
@@ -1321,6 +1370,7 @@ static PyType_Slot iterator_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("An iterator over a ConcurrentDict.")},
     {Py_tp_dealloc, (void *)iterator_dealloc},
     {Py_tp_traverse, (void *)iterator_traverse},
+    {Py_tp_clear, (void *)iterator_clear},
     {Py_tp_iter, (void *)PyObject_SelfIter},
     {Py_tp_iternext, (void *)iterator_next},
     {Py_tp_methods, iterator_methods},

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib.util
 import sys
@@ -17,6 +18,17 @@ from latchwork import ConcurrentDict, flush
 
 class Node:
     pass
+
+
+def collect():
+    gc.collect()
+    flush()
+    gc.collect()
+
+
+def alive(kind):
+    """How many objects there are of a type. (Weak references end before what they refer to.)"""
+    return sum(type(thing) is kind for thing in gc.get_objects())
 
 
 @pytest.mark.parametrize(
@@ -36,9 +48,9 @@ def test_cycles_are_collected(tie):
     tie(d, node)
     references = weakref.ref(d), weakref.ref(node)
     del d, node
-    gc.collect()
-    flush()
+    collect()
     assert [reference() for reference in references] == [None, None]
+    assert alive(Node) == 0
 
 
 def started(d):
@@ -46,6 +58,61 @@ def started(d):
     iterator = iter(d.items())
     next(iterator)
     return iterator
+
+
+def test_a_cycle_through_what_an_iterator_has_read_ahead():
+    """No other object of the cycle can be cleared: a tuple cannot."""
+
+    class Same:
+        def __hash__(self):
+            return 1
+
+    class Tied:
+        pass
+
+    for view in (ConcurrentDict.keys, ConcurrentDict.values, ConcurrentDict.items):
+        for size in (3, 30):  # an iterator has room for 8 at first
+            d = ConcurrentDict({Same(): None})
+            iterator = iter(view(d))
+            for _ in range(size):
+                key = Same()
+                key.value = d[key] = (iterator, Tied())
+            next(iterator)
+            del d, iterator, key
+            collect()
+            assert alive(Tied) == 0, (view, size)
+
+
+def collector_clear(thing):
+    """What the collector does to a piece of garbage; a finalizer may still meet it then."""
+    slot = ctypes.pythonapi.PyType_GetSlot
+    slot.restype, slot.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
+    tp_clear = 51  # Py_tp_clear of the stable ABI
+    address = slot(type(thing), tp_clear)
+    assert address
+    assert ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(address)(thing) == 0
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5])
+@pytest.mark.parametrize("size", [5, 50])
+def test_a_cleared_iterator_is_at_its_end(taken, size):
+    class Same:
+        def __hash__(self):
+            return 1
+
+    d = ConcurrentDict({Same(): [n] for n in range(size)})
+    value = next(iter(d.values()))
+    before = sys.getrefcount(d), sys.getrefcount(value)
+    for view in (ConcurrentDict.keys, ConcurrentDict.values, ConcurrentDict.items):
+        iterator = iter(view(d))
+        for _ in range(taken):
+            next(iterator)
+        for _ in range(2):
+            collector_clear(iterator)
+            assert iterator.__length_hint__() == 0
+            assert list(iterator) == []
+        assert (sys.getrefcount(d), sys.getrefcount(value)) == before
+    assert len(d) == size
 
 
 def test_a_cycle_in_use_is_not_collected():
