@@ -229,6 +229,9 @@ static int type_lookup(PyTypeObject *type, PyObject *name, PyObject **found)
 static PyObject *call_missing(PyObject *self, PyObject *key)
 {
     core_state *state = core_state_of(self);
+    if (state == NULL) {
+        return NULL;
+    }
     PyTypeObject *type = Py_TYPE(self);
     PyObject *method = NULL;
     int found = type != state->dict_type ? type_lookup(type, state->missing_method, &method) : 0;
@@ -357,7 +360,7 @@ typedef PyObject *(*next_value_fn)(core_state *state, PyObject *present, PyObjec
 static PyObject *dict_transform(dict_object *self, PyObject *key, next_value_fn next, PyObject *arg)
 {
     core_state *state = core_state_of((PyObject *)self);
-    for (;;) {
+    while (state != NULL) {
         /* Our reference to `present` keeps its address from being reused before the exchange. */
         PyObject *present = NULL;
         if (dict_lookup(self, key, &present) < 0) {
@@ -383,6 +386,7 @@ static PyObject *dict_transform(dict_object *self, PyObject *key, next_value_fn 
             return NULL;
         }
     }
+    return NULL;
 }
 
 static PyObject *next_by_call(core_state *state, PyObject *present, PyObject *arg)
@@ -743,6 +747,9 @@ static int merge_sequence(dict_object *self, PyObject *other)
 static int dict_merge(dict_object *self, PyObject *other)
 {
     core_state *state = core_state_of((PyObject *)self);
+    if (state == NULL) {
+        return -1;
+    }
     if (iterates_natively(state, other)) {
         return (PyObject *)self != other ? merge_concurrent(self, as_dict(other)) : 0;
     }
@@ -791,7 +798,8 @@ static PyObject *dict_clear(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *dict_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *copy = PyObject_CallNoArgs((PyObject *)core_state_of(self)->dict_type);
+    core_state *state = core_state_of(self);
+    PyObject *copy = state != NULL ? PyObject_CallNoArgs((PyObject *)state->dict_type) : NULL;
     if (copy != NULL && merge_concurrent(as_dict(copy), as_dict(self)) < 0) {
         Py_CLEAR(copy);
     }
@@ -836,6 +844,9 @@ static bool is_mapping(core_state *state, PyObject *op)
 static PyObject *dict_or(PyObject *left, PyObject *right)
 {
     core_state *state = core_state_of_either(left, right);
+    if (state == NULL) {
+        return NULL;
+    }
     if (!is_mapping(state, left) || !is_mapping(state, right)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
@@ -862,9 +873,8 @@ static int mapping_lookup(core_state *state, PyObject *mapping, PyObject *key, P
 }
 
 /* 1 or 0, or -1 with an exception. */
-static int dict_equals(dict_object *self, PyObject *other)
+static int dict_equals(core_state *state, dict_object *self, PyObject *other)
 {
-    core_state *state = core_state_of((PyObject *)self);
     if (dict_length((PyObject *)self) != PyObject_Size(other)) {
         return PyErr_Occurred() ? -1 : 0;
     }
@@ -893,10 +903,14 @@ static int dict_equals(dict_object *self, PyObject *other)
 
 static PyObject *dict_richcompare(PyObject *self, PyObject *other, int op)
 {
-    if ((op != Py_EQ && op != Py_NE) || !is_mapping(core_state_of(self), other)) {
+    core_state *state = core_state_of(self);
+    if (state == NULL) {
+        return NULL;
+    }
+    if ((op != Py_EQ && op != Py_NE) || !is_mapping(state, other)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    int equal = dict_equals(as_dict(self), other);
+    int equal = dict_equals(state, as_dict(self), other);
     return equal < 0 ? NULL : PyBool_FromLong((op == Py_EQ) == (equal != 0));
 }
 
@@ -979,7 +993,7 @@ static PyObject *dict_sizeof(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *dict_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     core_state *state = core_state_of(self);
-    PyObject *attributes = PyObject_CallMethod(self, "__getstate__", NULL);
+    PyObject *attributes = state != NULL ? PyObject_CallMethod(self, "__getstate__", NULL) : NULL;
     if (attributes == NULL) {
         return NULL;
     }
@@ -999,19 +1013,24 @@ static PyObject *dict_iter(PyObject *self)
     return dict_new_iterator(as_dict(self), VIEW_KEYS);
 }
 
+static PyObject *dict_view(PyObject *self, view_kind kind)
+{
+    return core_state_of(self) != NULL ? dict_new_view(as_dict(self), kind) : NULL;
+}
+
 static PyObject *dict_keys(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return dict_new_view(as_dict(self), VIEW_KEYS);
+    return dict_view(self, VIEW_KEYS);
 }
 
 static PyObject *dict_values(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return dict_new_view(as_dict(self), VIEW_VALUES);
+    return dict_view(self, VIEW_VALUES);
 }
 
 static PyObject *dict_items(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return dict_new_view(as_dict(self), VIEW_ITEMS);
+    return dict_view(self, VIEW_ITEMS);
 }
 
 /* ---- Life and death ---- */
@@ -1351,7 +1370,11 @@ static void iterator_dealloc(PyObject *op)
 
 PyObject *dict_new_iterator(dict_object *dict, view_kind kind)
 {
-    PyTypeObject *type = core_state_of((PyObject *)dict)->iterator_type;
+    core_state *state = core_state_of((PyObject *)dict);
+    if (state == NULL) {
+        return NULL;
+    }
+    PyTypeObject *type = state->iterator_type;
     iterator_object *self = (iterator_object *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->w.dict = as_dict(Py_NewRef((PyObject *)dict));

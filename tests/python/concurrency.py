@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 import sysconfig
@@ -61,6 +62,15 @@ def run_python(code: str, *arguments: str, limit_s: float = 110) -> str:
     )
     assert done.returncode == 0, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def collector_clear(thing: object) -> None:
+    """What the collector does to a piece of garbage, which is not always the last use of it."""
+    slot = ctypes.pythonapi.PyType_GetSlot
+    slot.restype, slot.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
+    address = slot(type(thing), 51)  # Py_tp_clear of the stable ABI
+    assert address, f"{type(thing).__name__} has no tp_clear"
+    assert ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(address)(thing) == 0
 
 
 class Faster:

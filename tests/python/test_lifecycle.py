@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib.util
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
-from concurrency import SANITIZED, run_python
+from concurrency import SANITIZED, collector_clear, run_python
 from latchwork import ConcurrentDict, flush
 
 # ---- garbage ----
@@ -81,16 +81,6 @@ def test_a_cycle_through_what_an_iterator_has_read_ahead():
             del d, iterator, key
             collect()
             assert alive(Tied) == 0, (view, size)
-
-
-def collector_clear(thing):
-    """What the collector does to a piece of garbage; a finalizer may still meet it then."""
-    slot = ctypes.pythonapi.PyType_GetSlot
-    slot.restype, slot.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
-    tp_clear = 51  # Py_tp_clear of the stable ABI
-    address = slot(type(thing), tp_clear)
-    assert address
-    assert ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(address)(thing) == 0
 
 
 @pytest.mark.parametrize("taken", [0, 1, 5])
@@ -582,5 +572,187 @@ assert old.keys() & new.keys() == {"a"}
 del old
 gc.collect()
 assert new.copy() == new
+"""
+    )
+
+
+# ---- the module itself as garbage ----
+
+FORGET = """
+import gc, sys, weakref
+import latchwork
+from latchwork import AtomicInt, ConcurrentDict, MISSING, MissingType, Mutex
+names = ["AtomicInt", "ConcurrentDict", "MISSING", "MissingType", "Mutex", "core", "latchwork"]
+core = sys.modules["latchwork._core"]
+d = ConcurrentDict(a=1)
+def types():
+    return [
+        thing
+        for thing in gc.get_objects()
+        if isinstance(thing, type) and thing.__module__.startswith("latchwork")
+    ]
+assert len(types()) >= 8
+def forget():
+    reference = weakref.ref(core)
+    for name in [name for name in sys.modules if name.split(".")[0] == "latchwork"]:
+        del sys.modules[name]
+    for name in [*names, "d"]:
+        globals().pop(name, None)
+    gc.collect()
+    gc.collect()
+    assert reference() is None
+    assert not types(), types()
+"""
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "None",
+        "MISSING",
+        "Mutex()",
+        "AtomicInt()",
+        "d",
+        "iter(d)",
+        "d.keys()",
+        "[d.items(), d.values(), d]",
+        "type('Sub', (ConcurrentDict,), {})(a=1)",
+    ],
+)
+def test_a_module_that_was_forgotten_is_freed(kept):
+    """Whatever of its own somebody has left in its namespace."""
+    run_python(FORGET + f"core.kept = {kept}; forget()")
+
+
+def test_importing_again_leaves_nothing_behind():
+    run_python(
+        FORGET
+        + """
+forget()
+for _ in range(5):
+    import latchwork
+    core = sys.modules["latchwork._core"]
+    core.d = d = latchwork.ConcurrentDict(lock=latchwork.Mutex())
+    d["self"] = d
+    forget()
+"""
+    )
+
+
+# A type is not emptied at the end, as a module's namespace is: its attributes go when it is freed.
+MARK = """
+import os
+from latchwork import ConcurrentDict, AtomicInt, Mutex
+class Mark:
+    def __del__(self, write=os.write):
+        write(1, b"freed")
+ConcurrentDict.mark = Mark()
+ConcurrentDict.kept = [Mutex(), AtomicInt(), ConcurrentDict(), iter(ConcurrentDict())]
+"""
+
+
+def test_the_module_is_freed_at_the_end():
+    assert run_python(MARK) == "freed"
+
+
+@needs_subinterpreters
+@pytest.mark.parametrize("isolated", [False, True], ids=["shared", "isolated"])
+def test_the_module_is_freed_at_the_end_of_a_sub_interpreter(isolated):
+    assert (
+        run_python(
+            subinterpreter_script(
+                isolated,
+                f"""
+for _ in range(3):
+    one = create()
+    run(one, setup + {MARK!r})
+    destroy(one)
+""",
+            )
+        )
+        == "freed" * 3
+    )
+
+
+# What may be left to whoever the collector does not see: methods looked up in time, operators.
+LATE_USES = {
+    "get": "get('a')",
+    "set": "set('b', 2)",
+    "miss": "d['none']",
+    "miss of a subclass": "sub['none']",
+    "length": "len(d)",
+    "contains": "'a' in d",
+    "iterate": "list(d)",
+    "iterate a view": "list(view)",
+    "iterators": "[list(iterator) for iterator in iterators]",
+    "length hint": "iterators[0].__length_hint__()",
+    "keys": "keys()",
+    "values": "values()",
+    "items": "items()",
+    "copy": "copy()",
+    "update": "update({'c': 3})",
+    "update with another": "update(other)",
+    "or": "d | other",
+    "or with a dict": "d | {}",
+    "or of a dict": "{} | d",
+    "update in place": "d.__class__ and ior(other)",
+    "equality": "d == other",
+    "equality with a dict": "d == {}",
+    "inequality": "d != other",
+    "compute": "compute('a', lambda value: value)",
+    "add": "add('a', 1)",
+    "pop": "pop('a')",
+    "popitem": "popitem()",
+    "reduce": "reduce()",
+    "fromkeys": "fromkeys('ab')",
+    "size": "size()",
+    "repr": "repr(d)",
+    "new": "kind()",
+    "new from a dict": "kind({'a': 1})",
+    "clear": "clear()",
+    "lock": "lock.acquire(False)",
+    "number": "int(number)",
+    "missing": "repr(missing)",
+}
+BEFORE = """
+import os, sys
+from latchwork import MISSING, AtomicInt, ConcurrentDict, Mutex
+kind, missing, core = ConcurrentDict, MISSING, sys.modules["latchwork._core"]
+class Sub(ConcurrentDict):
+    pass
+d, sub, other, lock, number = kind(a=1), Sub(), kind(a=1), Mutex(), AtomicInt()
+get, set, keys, values, items, copy = d.get, d.__setitem__, d.keys, d.values, d.items, d.copy
+update, ior, compute, add, pop = d.update, d.__ior__, d.compute, d.add, d.pop
+popitem, reduce, fromkeys, clear, size = d.popitem, d.__reduce__, d.fromkeys, d.clear, d.__sizeof__
+view, iterators = d.items(), [iter(d), iter(d.values()), iter(d.items())]
+"""
+
+
+@pytest.mark.parametrize("what", ["core", "kind", "core, kind", "core, kind, *others"])
+def test_what_is_left_of_a_cleared_module_can_be_used(what):
+    """It works, or raises an exception that says so."""
+    run_python(
+        BEFORE
+        + f"""
+sys.path.append({str(Path(__file__).parent)!r})
+from concurrency import collector_clear
+others = [view, iterators[0], d.keys(), d.values(), missing, lock, number]
+others = [type(thing) for thing in others]
+uses = {LATE_USES!r}
+for thing in ({what},):
+    collector_clear(thing)
+refused = []
+for name, use in uses.items():
+    try:
+        eval(use)
+    except KeyError:
+        assert name.startswith("miss")
+    except (RuntimeError, AttributeError) as error:
+        refused.append((name, repr(error)))
+names = {{name for name, _ in refused}}
+assert not {{"get", "set", "length", "contains", "pop", "popitem", "clear", "new"}} & names, names
+for name, error in refused:
+    assert "latchwork" in error or "__" in error, (name, error)
+os._exit(0)  # CPython itself does not expect this of a type that is in use
 """
     )
