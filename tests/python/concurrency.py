@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 import sysconfig
@@ -66,6 +65,8 @@ def run_python(code: str, *arguments: str, limit_s: float = 110) -> str:
 
 def collector_clear(thing: object) -> None:
     """What the collector does to a piece of garbage, which is not always the last use of it."""
+    import ctypes  # some interpreters have none
+
     slot = ctypes.pythonapi.PyType_GetSlot
     slot.restype, slot.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
     address = slot(type(thing), 51)  # Py_tp_clear of the stable ABI

@@ -13,6 +13,10 @@ import pytest
 from concurrency import SANITIZED, collector_clear, run_python
 from latchwork import ConcurrentDict, flush
 
+needs_ctypes = pytest.mark.skipif(
+    not importlib.util.find_spec("_ctypes"), reason="this interpreter has no ctypes"
+)
+
 # ---- garbage ----
 
 
@@ -83,6 +87,7 @@ def test_a_cycle_through_what_an_iterator_has_read_ahead():
             assert alive(Tied) == 0, (view, size)
 
 
+@needs_ctypes
 @pytest.mark.parametrize("taken", [0, 1, 5])
 @pytest.mark.parametrize("size", [5, 50])
 def test_a_cleared_iterator_is_at_its_end(taken, size):
@@ -535,6 +540,67 @@ atexit.register(lambda: table.update(exiting=Value("atexit")))
     assert "global" in theirs
 
 
+# An object that outlives the interpreter's dictionary, and uses what it can reach by then.
+LATE_LIFE = """
+import os
+from latchwork import ConcurrentDict
+class Late:
+    # The builtin functions are gone by then.
+    def __del__(self, kind=ConcurrentDict, write=os.write, list=list, numbers=range(200)):
+        d = kind(a=1)
+        for n in numbers:
+            d[n] = [n]
+            d[n] = [d]
+        if d["a"] == 1 and d.__len__() == list(d.items()).__len__() == 201 and d.pop(0) == [d]:
+            d.clear()
+            other = kind({"d": d})
+            other.popitem()
+            write(1, b"done,")
+        self.older["a"] = 2
+        self.older.pop("a")
+        write(1, b"used,")
+    def __call__(self):
+        pass
+late = Late()
+late.older = ConcurrentDict(a=[1])
+os.register_at_fork(before=late)
+del late
+"""
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_a_dictionary_made_at_the_very_end(threads):
+    thread = """
+import threading
+thread = threading.Thread(target=ConcurrentDict().get, args=("a",))
+thread.start()
+thread.join()
+"""
+    assert run_python(LATE_LIFE + thread * threads) == "done,used,"
+
+
+@needs_subinterpreters
+@pytest.mark.parametrize("isolated", [False, True], ids=["shared", "isolated"])
+def test_a_dictionary_made_at_the_very_end_of_a_sub_interpreter(isolated):
+    assert (
+        run_python(
+            subinterpreter_script(
+                isolated,
+                f"""
+from latchwork import ConcurrentDict
+for _ in range(2):
+    one = create()
+    run(one, setup + {LATE_LIFE!r})
+    destroy(one)
+d = ConcurrentDict(a=1)
+assert d.pop("a") == 1
+""",
+            )
+        )
+        == "done,used," * 2
+    )
+
+
 def test_a_thread_that_outlives_the_main_one():
     run_python(
         """
@@ -549,6 +615,80 @@ def work():
     assert len(d) == 10
 threading.Thread(target=work).start()
 threading.Timer(0.05, mutex.release).start()
+"""
+    )
+
+
+@needs_ctypes
+def test_two_threads_import_an_extension_each_at_the_same_time():
+    """Both find no domain in the interpreter's dictionary, and one comes too late with its own.
+
+    The dictionary asks a key that has the hash of the name which they look for, so that each can be
+    held up in its look-ups.
+    """
+    run_python(
+        """
+import ctypes, gc, importlib.util, threading
+from pathlib import Path
+api = ctypes.pythonapi
+api.PyInterpreterState_Get.restype = ctypes.c_void_p
+api.PyInterpreterState_GetDict.restype = ctypes.c_void_p
+api.PyInterpreterState_GetDict.argtypes = [ctypes.c_void_p]
+address = api.PyInterpreterState_GetDict(api.PyInterpreterState_Get())
+shared = ctypes.cast(address, ctypes.py_object).value
+name = "latchwork.domain"
+assert name not in shared
+
+def wait(event):
+    assert event.wait(30), "one of the two does not come"
+
+first_stores, second_stores, in_use = (threading.Event() for _ in range(3))
+steps = {"first": [], "second": []}
+class Trap:
+    def __hash__(self):
+        return hash(name)
+    def __eq__(self, other):
+        own = threading.current_thread().name
+        if other == name and own in steps:
+            steps[own].append("asked")
+            if (own, len(steps[own])) == ("second", 1):
+                wait(first_stores)
+            elif (own, len(steps[own])) == ("first", 2):
+                first_stores.set()
+                wait(second_stores)
+            elif (own, len(steps[own])) == ("second", 2):
+                second_stores.set()
+                wait(in_use)
+        return False
+shared[Trap()] = None
+
+class Node:
+    freed = 0
+    def __del__(self):
+        Node.freed += 1
+
+folder = importlib.util.find_spec("latchwork").submodule_search_locations[0]
+file = next(Path(folder).glob("_core*.so"))
+cores, dictionaries = {}, {}
+def load(own):
+    spec = importlib.util.spec_from_file_location("latchwork._core", file)
+    core = cores[own] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(core)
+    dictionaries[own] = core.ConcurrentDict(node=Node())
+    in_use.set()
+threads = [threading.Thread(target=load, args=(own,), name=own) for own in steps]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert all(len(asked) >= 2 for asked in steps.values()), steps
+dictionaries["third"] = cores["second"].ConcurrentDict(node=Node())
+for n, d in enumerate(dictionaries.values()):
+    assert Node.freed == n
+    d["node"] = None
+    cores["first"].flush()
+    gc.collect()
+assert Node.freed == 3
 """
     )
 
@@ -728,6 +868,7 @@ view, iterators = d.items(), [iter(d), iter(d.values()), iter(d.items())]
 """
 
 
+@needs_ctypes
 @pytest.mark.parametrize("what", ["core", "kind", "core, kind", "core, kind, *others"])
 def test_what_is_left_of_a_cleared_module_can_be_used(what):
     """It works, or raises an exception that says so."""
