@@ -205,6 +205,7 @@ static PyObject *atomic_int_new(PyTypeObject *type, PyObject *args, PyObject *kw
 
 static void atomic_int_dealloc(PyObject *self)
 {
+    PyObject_GC_UnTrack(self);
     core_free_object(self);
 }
 
@@ -242,22 +243,18 @@ static PyMethodDef atomic_int_methods[] = {
 };
 
 static PyType_Slot atomic_int_slots[] = {
-    {Py_tp_doc, (void *)atomic_int_doc},
-    {Py_tp_new, (void *)atomic_int_new},
-    {Py_tp_dealloc, (void *)atomic_int_dealloc},
-    {Py_tp_repr, (void *)atomic_int_repr},
-    {Py_tp_methods, atomic_int_methods},
-    {Py_nb_int, (void *)atomic_int_number},
-    {Py_nb_index, (void *)atomic_int_number},
-    {Py_nb_bool, (void *)atomic_int_bool},
-    {0, NULL},
+    {Py_tp_doc, (void *)atomic_int_doc},         {Py_tp_new, (void *)atomic_int_new},
+    {Py_tp_dealloc, (void *)atomic_int_dealloc}, {Py_tp_traverse, (void *)core_traverse_type},
+    {Py_tp_repr, (void *)atomic_int_repr},       {Py_tp_methods, atomic_int_methods},
+    {Py_nb_int, (void *)atomic_int_number},      {Py_nb_index, (void *)atomic_int_number},
+    {Py_nb_bool, (void *)atomic_int_bool},       {0, NULL},
 };
 
 static PyType_Spec atomic_int_spec = {
     "latchwork.AtomicInt",
     sizeof(atomic_int_object),
     0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     atomic_int_slots,
 };
 

@@ -18,18 +18,26 @@ typedef struct core_state {
     PyObject *missing;        /* latchwork.MISSING */
     PyObject *newobj;         /* copyreg.__newobj__ */
     PyObject *missing_method; /* "__missing__" */
+    bool cleared;             /* by the collector: the pointers may be NULL */
 } core_state;
 
 extern PyModuleDef core_module;
 
-/* The state of the module that defined the type of `self`, or a base of it. For methods and
- * slots of our types, where it cannot fail. */
+/* Sets the exception for an object whose module or type is gone. NULL. */
+core_state *core_state_gone(void);
+
+/* The state of the module that defined the type of `self`, or a base of it; for methods and slots of
+ * our types. NULL with an exception: the collector has cleared the module or the type, and somebody
+ * whose reference it does not see uses what is left of them. */
 static inline core_state *core_state_of(PyObject *self)
 {
-    return (core_state *)PyModule_GetState(PyType_GetModuleByDef(Py_TYPE(self), &core_module));
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *module = type->tp_mro != NULL ? PyType_GetModuleByDef(type, &core_module) : NULL;
+    core_state *state = module != NULL ? (core_state *)PyModule_GetState(module) : NULL;
+    return LW_LIKELY(state != NULL && !state->cleared) ? state : core_state_gone();
 }
 
-/* For binary slots, where either operand may be the one of our type. Never NULL. */
+/* For binary slots, where either operand may be the one of our type. NULL as above. */
 core_state *core_state_of_either(PyObject *left, PyObject *right);
 
 /* Each adds its types to the module and the state. 0, or -1 with an exception. */
@@ -47,6 +55,14 @@ static inline void core_free_object(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+/* tp_traverse of a type whose objects refer to their type alone. They take part in collection
+ * because that refers to the module, and the module to whatever somebody leaves in its namespace. */
+static inline int core_traverse_type(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
 }
 
 #define CORE_METHOD(f) ((PyCFunction)(void (*)(void))(f))
@@ -72,6 +88,7 @@ enum { WALKER_INLINE = 8 };
 typedef struct walker_slot {
     PyObject *key;
     PyObject *value;
+    uint64_t hash; /* of the key, when it was put in */
 } walker_slot;
 
 typedef struct walker {

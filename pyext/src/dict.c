@@ -40,6 +40,20 @@ static bool check_arguments(const char *name, Py_ssize_t given, Py_ssize_t least
     return false;
 }
 
+/* The value of `key` in a dict: 1 and a new reference, 0, -1. */
+static int get_item(PyObject *mapping, PyObject *key, PyObject **value)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyDict_GetItemRef(mapping, key, value);
+#else
+    *value = Py_XNewRef(PyDict_GetItemWithError(mapping, key));
+    if (*value != NULL) {
+        return 1;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+#endif
+}
+
 /* ---- Single keys ---- */
 
 int dict_lookup(dict_object *self, PyObject *key, PyObject **value)
@@ -188,29 +202,60 @@ static int dict_contains(PyObject *self, PyObject *key)
     return dict_lookup(as_dict(self), key, NULL);
 }
 
-/* Calls type(self).__missing__, if there is one, as a method of `self`. */
+/* The attribute `name` of the type or a base, as it stands there: 1 and a new reference, 0, -1. */
+static int type_lookup(PyTypeObject *type, PyObject *name, PyObject **found)
+{
+    PyObject *mro = Py_XNewRef(type->tp_mro);
+    Py_ssize_t bases = mro != NULL ? PyTuple_GET_SIZE(mro) : 0;
+    int status = 0;
+    for (Py_ssize_t i = 0; i < bases && status == 0; i++) {
+        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
+#if PY_VERSION_HEX >= 0x030c0000
+        PyObject *names = PyType_GetDict(base);
+#else
+        PyObject *names = Py_XNewRef(base->tp_dict);
+#endif
+        if (names != NULL) {
+            status = get_item(names, name, found);
+            Py_DECREF(names);
+        }
+    }
+    Py_XDECREF(mro);
+    return status;
+}
+
+/* Calls type(self).__missing__, if there is one, as special methods are called: it is looked for in
+ * the type alone and bound to `self`. */
 static PyObject *call_missing(PyObject *self, PyObject *key)
 {
     core_state *state = core_state_of(self);
-    if (Py_TYPE(self) != state->dict_type) {
-        PyObject *method = PyObject_GetAttr((PyObject *)Py_TYPE(self), state->missing_method);
-        if (method != NULL) {
-            PyObject *result;
-            if (PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
-                result = PyObject_CallFunctionObjArgs(method, self, key, NULL);
-            } else {
-                result = PyObject_CallOneArg(method, key);
-            }
-            Py_DECREF(method);
-            return result;
-        }
-        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
-            return NULL;
-        }
-        PyErr_Clear();
+    if (state == NULL) {
+        return NULL;
     }
-    set_key_error(key);
-    return NULL;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *method = NULL;
+    int found = type != state->dict_type ? type_lookup(type, state->missing_method, &method) : 0;
+    if (found <= 0) {
+        if (found == 0) {
+            set_key_error(key);
+        }
+        return NULL;
+    }
+    PyObject *result = NULL;
+    descrgetfunc bind = Py_TYPE(method)->tp_descr_get;
+    if (PyType_HasFeature(Py_TYPE(method), Py_TPFLAGS_METHOD_DESCRIPTOR)) {
+        result = PyObject_CallFunctionObjArgs(method, self, key, NULL);
+    } else if (bind == NULL) {
+        result = PyObject_CallOneArg(method, key);
+    } else {
+        PyObject *bound = bind(method, self, (PyObject *)type);
+        if (bound != NULL) {
+            result = PyObject_CallOneArg(bound, key);
+            Py_DECREF(bound);
+        }
+    }
+    Py_DECREF(method);
+    return result;
 }
 
 static PyObject *dict_subscript(PyObject *self, PyObject *key)
@@ -315,7 +360,7 @@ typedef PyObject *(*next_value_fn)(core_state *state, PyObject *present, PyObjec
 static PyObject *dict_transform(dict_object *self, PyObject *key, next_value_fn next, PyObject *arg)
 {
     core_state *state = core_state_of((PyObject *)self);
-    for (;;) {
+    while (state != NULL) {
         /* Our reference to `present` keeps its address from being reused before the exchange. */
         PyObject *present = NULL;
         if (dict_lookup(self, key, &present) < 0) {
@@ -341,6 +386,7 @@ static PyObject *dict_transform(dict_object *self, PyObject *key, next_value_fn 
             return NULL;
         }
     }
+    return NULL;
 }
 
 static PyObject *next_by_call(core_state *state, PyObject *present, PyObject *arg)
@@ -395,6 +441,7 @@ static void walker_visit(void *arg, const lw_map_entry *entry)
         walker_slot *slot = &walker_slots(w)[w->filled];
         slot->key = Py_NewRef(as_object(entry->key));
         slot->value = Py_NewRef(as_object(entry->value));
+        slot->hash = entry->hash;
     }
     w->filled++;
 }
@@ -468,7 +515,8 @@ static void spare_drop(walker_spare *spare)
     }
 }
 
-int walker_next(walker *w, PyObject **key, PyObject **value)
+/* As walker_next. */
+static int walker_take(walker *w, walker_slot *out)
 {
     while (w->position == w->filled) {
         walker_state state = walker_fill(w);
@@ -485,10 +533,19 @@ int walker_next(walker *w, PyObject **key, PyObject **value)
             }
         }
     }
-    walker_slot *slot = &walker_slots(w)[w->position++];
-    *key = slot->key;
-    *value = slot->value;
+    *out = walker_slots(w)[w->position++];
     return 1;
+}
+
+int walker_next(walker *w, PyObject **key, PyObject **value)
+{
+    walker_slot slot;
+    int found = walker_take(w, &slot);
+    if (found > 0) {
+        *key = slot.key;
+        *value = slot.value;
+    }
+    return found;
 }
 
 void walker_clear(walker *w)
@@ -509,44 +566,51 @@ void walker_clear(walker *w)
     }
 }
 
-/* Reads the value that belongs to the very object `key` now: 1 and a new reference, 0 if that
- * entry is gone, -1 if it cannot be told (its __hash__ raises; no exception is set). */
-static int dict_reread(dict_object *self, PyObject *key, PyObject **value)
+/* The entry that was found, whatever its key would say by now: no __hash__ and no __eq__ runs, so
+ * an operation on it cannot end with LW_AGAIN. */
+static lw_key_t same_entry(const walker_slot *slot)
 {
-    Py_hash_t hash = PyObject_Hash(key);
-    if (hash == -1) {
-        PyErr_Clear();
-        return -1;
-    }
-    lw_key_t k = {lw_value_ptr(key), NULL, 0, (uint64_t)hash, probe_match_identity, key};
+    lw_key_t k = {lw_value_ptr(slot->key), NULL, 0, slot->hash, probe_match_identity, slot->key};
+    return k;
+}
+
+/* Reads the value of an entry again: a new reference, NULL if the entry is gone. */
+static PyObject *dict_reread(dict_object *self, const walker_slot *slot)
+{
+    lw_key_t k = same_entry(slot);
     uint64_t found;
-    if (lw_map_get_key(self->map, &k, &found) != LW_OK) {
-        return 0;
-    }
-    *value = as_object(found);
-    return 1;
+    return lw_map_get_key(self->map, &k, &found) == LW_OK ? as_object(found) : NULL;
 }
 
 static PyObject *dict_popitem(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     dict_object *self = as_dict(op);
+    /* Made first: without memory for it nothing is removed. The collector need not show it to
+     * finalizers while it is empty. */
+    PyObject *result = PyTuple_New(2);
+    if (result == NULL) {
+        return NULL;
+    }
+    PyObject_GC_UnTrack(result);
     /* From behind the bucket where the last one was found, so that emptying a dictionary does
      * not read its empty part again and again; then once from the start, for what is before that
      * place. */
     walker w = {.dict = self};
     w.cursor.position = lw_atomic_load_relaxed_u64(&self->popitem_position);
     bool from_start = w.cursor.position == 0;
-    PyObject *result = NULL;
     for (;;) {
-        PyObject *key;
-        PyObject *value;
-        int found = walker_next(&w, &key, &value);
+        walker_slot slot;
+        int found = walker_take(&w, &slot);
         if (found < 0) {
             break;
         }
         if (found == 0) {
-            if (from_start) {
+            /* Entries that come and go may all have been missed: then it is not empty. */
+            if (from_start && lw_map_size(self->map) == 0) {
                 PyErr_SetString(PyExc_KeyError, "popitem(): dictionary is empty");
+                break;
+            }
+            if (from_start && PyErr_CheckSignals() < 0) {
                 break;
             }
             from_start = true;
@@ -554,25 +618,24 @@ static PyObject *dict_popitem(PyObject *op, PyObject *Py_UNUSED(ignored))
             w = (walker){.dict = self};
             continue;
         }
-        Py_hash_t hash = PyObject_Hash(key);
-        lw_status status = LW_INVALID;
-        if (hash != -1) {
-            lw_key_t k = {lw_value_ptr(key), NULL, 0, (uint64_t)hash, probe_match_identity, key};
-            status = lw_map_compare_remove_key(self->map, &k, lw_value_ptr(value));
-            if (status == LW_OK) {
-                lw_atomic_store_relaxed_u64(&self->popitem_position, w.cursor.position);
-                result = PyTuple_Pack(2, key, value);
-            }
+        lw_key_t k = same_entry(&slot);
+        uint64_t taken;
+        lw_status status = lw_map_remove_key(self->map, &k, &taken);
+        Py_DECREF(slot.value);
+        if (status == LW_OK) {
+            lw_atomic_store_relaxed_u64(&self->popitem_position, w.cursor.position);
+            walker_clear(&w);
+            PyTuple_SET_ITEM(result, 0, slot.key);
+            PyTuple_SET_ITEM(result, 1, as_object(taken));
+            PyObject_GC_Track(result);
+            return result;
         }
-        Py_DECREF(key);
-        Py_DECREF(value);
-        if (status == LW_OK || hash == -1) {
-            break;
-        }
-        /* Somebody else took or changed it: another one will do. */
+        /* Somebody else took it: another one will do. */
+        Py_DECREF(slot.key);
     }
     walker_clear(&w);
-    return result;
+    Py_DECREF(result);
+    return NULL;
 }
 
 /* ---- The whole dictionary ---- */
@@ -684,6 +747,9 @@ static int merge_sequence(dict_object *self, PyObject *other)
 static int dict_merge(dict_object *self, PyObject *other)
 {
     core_state *state = core_state_of((PyObject *)self);
+    if (state == NULL) {
+        return -1;
+    }
     if (iterates_natively(state, other)) {
         return (PyObject *)self != other ? merge_concurrent(self, as_dict(other)) : 0;
     }
@@ -732,7 +798,8 @@ static PyObject *dict_clear(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *dict_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *copy = PyObject_CallNoArgs((PyObject *)core_state_of(self)->dict_type);
+    core_state *state = core_state_of(self);
+    PyObject *copy = state != NULL ? PyObject_CallNoArgs((PyObject *)state->dict_type) : NULL;
     if (copy != NULL && merge_concurrent(as_dict(copy), as_dict(self)) < 0) {
         Py_CLEAR(copy);
     }
@@ -783,6 +850,9 @@ static PyObject *dict_or(PyObject *left, PyObject *right)
         Py_RETURN_NOTIMPLEMENTED;
     }
     core_state *state = core_state_of_either(left, right);
+    if (state == NULL) {
+        return NULL;
+    }
     PyObject *result = PyObject_CallNoArgs((PyObject *)state->dict_type);
     if (result != NULL &&
         (dict_merge(as_dict(result), left) < 0 || dict_merge(as_dict(result), right) < 0)) {
@@ -802,21 +872,12 @@ static int mapping_lookup(core_state *state, PyObject *mapping, PyObject *key, P
     if (PyObject_TypeCheck(mapping, state->dict_type)) {
         return dict_lookup(as_dict(mapping), key, value);
     }
-#if PY_VERSION_HEX >= 0x030d0000
-    return PyDict_GetItemRef(mapping, key, value);
-#else
-    *value = Py_XNewRef(PyDict_GetItemWithError(mapping, key));
-    if (*value != NULL) {
-        return 1;
-    }
-    return PyErr_Occurred() ? -1 : 0;
-#endif
+    return get_item(mapping, key, value);
 }
 
 /* 1 or 0, or -1 with an exception. */
-static int dict_equals(dict_object *self, PyObject *other)
+static int dict_equals(core_state *state, dict_object *self, PyObject *other)
 {
-    core_state *state = core_state_of((PyObject *)self);
     if (dict_length((PyObject *)self) != PyObject_Size(other)) {
         return PyErr_Occurred() ? -1 : 0;
     }
@@ -845,10 +906,14 @@ static int dict_equals(dict_object *self, PyObject *other)
 
 static PyObject *dict_richcompare(PyObject *self, PyObject *other, int op)
 {
-    if ((op != Py_EQ && op != Py_NE) || !is_mapping(core_state_of(self), other)) {
+    core_state *state = core_state_of(self);
+    if (state == NULL) {
+        return NULL;
+    }
+    if ((op != Py_EQ && op != Py_NE) || !is_mapping(state, other)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    int equal = dict_equals(as_dict(self), other);
+    int equal = dict_equals(state, as_dict(self), other);
     return equal < 0 ? NULL : PyBool_FromLong((op == Py_EQ) == (equal != 0));
 }
 
@@ -931,7 +996,7 @@ static PyObject *dict_sizeof(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *dict_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     core_state *state = core_state_of(self);
-    PyObject *attributes = PyObject_CallMethod(self, "__getstate__", NULL);
+    PyObject *attributes = state != NULL ? PyObject_CallMethod(self, "__getstate__", NULL) : NULL;
     if (attributes == NULL) {
         return NULL;
     }
@@ -951,19 +1016,24 @@ static PyObject *dict_iter(PyObject *self)
     return dict_new_iterator(as_dict(self), VIEW_KEYS);
 }
 
+static PyObject *dict_view(PyObject *self, view_kind kind)
+{
+    return core_state_of(self) != NULL ? dict_new_view(as_dict(self), kind) : NULL;
+}
+
 static PyObject *dict_keys(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return dict_new_view(as_dict(self), VIEW_KEYS);
+    return dict_view(self, VIEW_KEYS);
 }
 
 static PyObject *dict_values(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return dict_new_view(as_dict(self), VIEW_VALUES);
+    return dict_view(self, VIEW_VALUES);
 }
 
 static PyObject *dict_items(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return dict_new_view(as_dict(self), VIEW_ITEMS);
+    return dict_view(self, VIEW_ITEMS);
 }
 
 /* ---- Life and death ---- */
@@ -1069,7 +1139,8 @@ PyDoc_STRVAR(pop_doc, "pop(key[, default])\n\n"
                       "Remove key and return its value; default, or KeyError, if it is not there.");
 PyDoc_STRVAR(popitem_doc,
              "popitem($self, /)\n--\n\n"
-             "Remove some entry and return it as (key, value); KeyError if there is none.");
+             "Remove some entry and return it as (key, value); KeyError if there is none. Runs no\n"
+             "method of the keys.");
 PyDoc_STRVAR(
     replace_doc,
     "replace($self, key, expected, new, /)\n--\n\n"
@@ -1166,7 +1237,7 @@ static PyType_Spec dict_spec = {
 
 typedef struct iterator_object {
     PyObject ob_base;
-    walker w; /* w.dict is owned */
+    walker w; /* w.dict is owned; NULL, and nothing is left, once the collector has cleared it */
     view_kind kind;
     lw_mutex_t mutex; /* threads may share an iterator; protects w */
 } iterator_object;
@@ -1190,8 +1261,9 @@ static void iterator_unlock(iterator_object *self)
 #endif
 }
 
-/* As walker_next, for threads that share the walker; *stale: the entry was read some time ago. */
-static int iterator_take(iterator_object *self, PyObject **key, PyObject **value, bool *stale)
+/* As walker_take, for threads that share the walker. *stale: the dictionary, a new reference, if the
+ * entry was read some time ago; else NULL. */
+static int iterator_take(iterator_object *self, walker_slot *out, dict_object **stale)
 {
     walker *w = &self->w;
     for (;;) {
@@ -1206,10 +1278,8 @@ static int iterator_take(iterator_object *self, PyObject **key, PyObject **value
             }
         }
         if (state == WALKER_READY) {
-            *stale = w->position != 0;
-            walker_slot *slot = &walker_slots(w)[w->position++];
-            *key = slot->key;
-            *value = slot->value;
+            *stale = w->position != 0 ? as_dict(Py_NewRef((PyObject *)w->dict)) : NULL;
+            *out = walker_slots(w)[w->position++];
         }
         iterator_unlock(self);
         if (state != WALKER_FULL) {
@@ -1228,33 +1298,30 @@ static int iterator_take(iterator_object *self, PyObject **key, PyObject **value
 static PyObject *iterator_next(PyObject *op)
 {
     iterator_object *self = (iterator_object *)op;
-    PyObject *key;
-    PyObject *value;
-    bool stale;
-    while (iterator_take(self, &key, &value, &stale) > 0) {
-        if (stale) {
-            PyObject *newer;
-            int found = dict_reread(self->w.dict, key, &newer);
-            if (found == 0) {
-                Py_DECREF(key);
-                Py_DECREF(value);
+    walker_slot slot;
+    dict_object *stale;
+    while (iterator_take(self, &slot, &stale) > 0) {
+        if (stale != NULL) {
+            PyObject *newer = dict_reread(stale, &slot);
+            Py_DECREF((PyObject *)stale);
+            if (newer == NULL) {
+                Py_DECREF(slot.key);
+                Py_DECREF(slot.value);
                 continue;
             }
-            if (found > 0) {
-                Py_SETREF(value, newer);
-            }
+            Py_SETREF(slot.value, newer);
         }
         if (self->kind == VIEW_KEYS) {
-            Py_DECREF(value);
-            return key;
+            Py_DECREF(slot.value);
+            return slot.key;
         }
         if (self->kind == VIEW_VALUES) {
-            Py_DECREF(key);
-            return value;
+            Py_DECREF(slot.key);
+            return slot.value;
         }
-        PyObject *pair = PyTuple_Pack(2, key, value);
-        Py_DECREF(key);
-        Py_DECREF(value);
+        PyObject *pair = PyTuple_Pack(2, slot.key, slot.value);
+        Py_DECREF(slot.key);
+        Py_DECREF(slot.value);
         return pair;
     }
     return NULL;
@@ -1265,8 +1332,9 @@ static PyObject *iterator_length_hint(PyObject *op, PyObject *Py_UNUSED(ignored)
     iterator_object *self = (iterator_object *)op;
     iterator_lock(self);
     bool ended = self->w.ended && self->w.position == self->w.filled;
+    size_t hint = ended ? 0 : lw_map_size(self->w.dict->map);
     iterator_unlock(self);
-    return PyLong_FromSsize_t(ended ? 0 : dict_length((PyObject *)self->w.dict));
+    return PyLong_FromSize_t(hint);
 }
 
 static int iterator_traverse(PyObject *op, visitproc visit, void *arg)
@@ -1282,18 +1350,34 @@ static int iterator_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
+/* An entry that was read ahead may be a tuple, which cannot be cleared, and lead back here. */
+static int iterator_clear(PyObject *op)
+{
+    iterator_object *self = (iterator_object *)op;
+    iterator_lock(self);
+    walker taken = self->w;
+    self->w = (walker){.ended = true};
+    iterator_unlock(self);
+    walker_clear(&taken);
+    Py_XDECREF((PyObject *)taken.dict);
+    return 0;
+}
+
 static void iterator_dealloc(PyObject *op)
 {
     iterator_object *self = (iterator_object *)op;
     PyObject_GC_UnTrack(self);
-    walker_clear(&self->w);
-    Py_XDECREF(self->w.dict);
+    (void)iterator_clear(op);
     core_free_object(op);
 }
 
 PyObject *dict_new_iterator(dict_object *dict, view_kind kind)
 {
-    PyTypeObject *type = core_state_of((PyObject *)dict)->iterator_type;
+    core_state *state = core_state_of((PyObject *)dict);
+    if (state == NULL) {
+        return NULL;
+    }
+    PyTypeObject *type = state->iterator_type;
     iterator_object *self = (iterator_object *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->w.dict = as_dict(Py_NewRef((PyObject *)dict));
@@ -1312,6 +1396,7 @@ static PyType_Slot iterator_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("An iterator over a ConcurrentDict.")},
     {Py_tp_dealloc, (void *)iterator_dealloc},
     {Py_tp_traverse, (void *)iterator_traverse},
+    {Py_tp_clear, (void *)iterator_clear},
     {Py_tp_iter, (void *)PyObject_SelfIter},
     {Py_tp_iternext, (void *)iterator_next},
     {Py_tp_methods, iterator_methods},

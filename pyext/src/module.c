@@ -2,14 +2,20 @@
 /* latchwork._core: multi-phase initialisation, one state per interpreter. */
 #include "core.h"
 
+core_state *core_state_gone(void)
+{
+    PyErr_SetString(PyExc_RuntimeError, "latchwork has been taken apart by the garbage collector");
+    return NULL;
+}
+
 core_state *core_state_of_either(PyObject *left, PyObject *right)
 {
-    PyObject *module = PyType_GetModuleByDef(Py_TYPE(left), &core_module);
-    if (module == NULL) {
+    core_state *state = core_state_of(left);
+    if (state == NULL) {
         PyErr_Clear();
-        module = PyType_GetModuleByDef(Py_TYPE(right), &core_module);
+        state = core_state_of(right);
     }
-    return (core_state *)PyModule_GetState(module);
+    return state;
 }
 
 PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, const char *public_name)
@@ -36,6 +42,7 @@ static PyObject *missing_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(i
 
 static void missing_dealloc(PyObject *self)
 {
+    PyObject_GC_UnTrack(self);
     core_free_object(self);
 }
 
@@ -50,6 +57,7 @@ static PyType_Slot missing_slots[] = {
                     "The type of MISSING, which stands for no value in ConcurrentDict.compute.")},
     {Py_tp_repr, (void *)missing_repr},
     {Py_tp_dealloc, (void *)missing_dealloc},
+    {Py_tp_traverse, (void *)core_traverse_type},
     {Py_tp_methods, missing_methods},
     {0, NULL},
 };
@@ -58,7 +66,8 @@ static PyType_Spec missing_spec = {
     "latchwork.MissingType",
     sizeof(PyObject),
     0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+        Py_TPFLAGS_DISALLOW_INSTANTIATION,
     missing_slots,
 };
 
@@ -154,6 +163,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg)
 static int core_clear(PyObject *module)
 {
     core_state *state = (core_state *)PyModule_GetState(module);
+    state->cleared = true;
     Py_CLEAR(state->dict_type);
     Py_CLEAR(state->iterator_type);
     Py_CLEAR(state->keys_type);

@@ -171,6 +171,7 @@ static PyObject *mutex_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 
 static void mutex_dealloc(PyObject *self)
 {
+    PyObject_GC_UnTrack(self);
     if (as_mutex(self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
@@ -209,17 +210,17 @@ static PyMemberDef mutex_members[] = {
 };
 
 static PyType_Slot mutex_slots[] = {
-    {Py_tp_doc, (void *)mutex_doc},
-    {Py_tp_new, (void *)mutex_new},
-    {Py_tp_dealloc, (void *)mutex_dealloc},
-    {Py_tp_repr, (void *)mutex_repr},
-    {Py_tp_methods, mutex_methods},
-    {Py_tp_members, mutex_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)mutex_doc},         {Py_tp_new, (void *)mutex_new},
+    {Py_tp_dealloc, (void *)mutex_dealloc}, {Py_tp_traverse, (void *)core_traverse_type},
+    {Py_tp_repr, (void *)mutex_repr},       {Py_tp_methods, mutex_methods},
+    {Py_tp_members, mutex_members},         {0, NULL},
 };
 
 static PyType_Spec mutex_spec = {
-    "latchwork.Mutex", sizeof(mutex_object), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    "latchwork.Mutex",
+    sizeof(mutex_object),
+    0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     mutex_slots,
 };
 

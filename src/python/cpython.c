@@ -50,15 +50,28 @@ static const lw_allocator lw_py_allocator = {lw_py_alloc, lw_py_release_memory, 
 /* ---- interpreters ---- */
 
 /* What references that are to be dropped later know of their interpreter. In a list of the domain,
- * one for each interpreter that has imported an extension; never freed, since notes may outlive any
- * interpreter. */
+ * one for each interpreter that has imported an extension (seldom two: lw_py_init); never freed,
+ * since notes may outlive any interpreter. */
 typedef struct lw_py_home {
     struct lw_py_home *next;
     int64_t id; /* the interpreter's number; numbers come again once Python was finalized */
-    lw_atomic_u32 ended; /* the interpreter is gone, and its objects with it */
+    lw_atomic_u32 ended; /* the interpreter's dictionary is gone, and soon its objects are */
 } lw_py_home;
 
-/* The home of the interpreter that this thread is attached to; NULL: none. */
+static lw_py_home *lw_py_homes(void)
+{
+    /* (1) acquire: pairs with (2), for a home's fields. */
+    return (lw_py_home *)lw_atomic_load_acquire_ptr(&lw_domain_get()->host_homes);
+}
+
+static int64_t lw_py_here(void)
+{
+    return PyInterpreterState_GetID(PyInterpreterState_Get());
+}
+
+/* The newest home of the interpreter that this thread is attached to; NULL: none. It has ended if
+ * this is called by an object that outlives the interpreter's dictionary: what is retired then is
+ * forgotten with the interpreter. */
 static lw_py_home *lw_py_home_here(void)
 {
     lw_py_home *home;
@@ -66,12 +79,24 @@ static lw_py_home *lw_py_home_here(void)
     if (!lw_py_is_attached()) {
         return NULL;
     }
-    id = PyInterpreterState_GetID(PyInterpreterState_Get());
-    home = (lw_py_home *)lw_atomic_load_acquire_ptr(&lw_domain_get()->host_homes);
-    while (home != NULL && (home->id != id || lw_atomic_load_relaxed_u32(&home->ended) != 0)) {
+    id = lw_py_here();
+    home = lw_py_homes();
+    while (home != NULL && home->id != id) {
         home = home->next;
     }
     return home;
+}
+
+static bool lw_py_home_ended(const lw_py_home *home)
+{
+    return lw_atomic_load_relaxed_u32(&home->ended) != 0;
+}
+
+/* Whether this thread may drop references to objects of `home`, which has not ended: so its number
+ * means that interpreter still. */
+static bool lw_py_at_home(const lw_py_home *home)
+{
+    return lw_py_is_attached() && lw_py_here() == home->id;
 }
 
 static lw_py_home *lw_py_home_required(const char *function)
@@ -90,9 +115,10 @@ static lw_py_home *lw_py_home_new(void)
     lw_py_home *home = (lw_py_home *)lw_alloc(sizeof *home);
     void *first = lw_atomic_load_relaxed_ptr(&d->host_homes);
     if (home != NULL) {
-        home->id = PyInterpreterState_GetID(PyInterpreterState_Get());
+        home->id = lw_py_here();
         do {
             home->next = (lw_py_home *)first;
+            /* (2) release: pairs with (1). */
         } while (!lw_atomic_cas_release_ptr(&d->host_homes, &first, home));
     }
     return home;
@@ -104,7 +130,8 @@ static lw_py_home *lw_py_home_new(void)
 
 static void lw_py_interpreter_end(PyObject *capsule)
 {
-    lw_py_home *home = (lw_py_home *)PyCapsule_GetContext(capsule);
+    const lw_py_home *own = (const lw_py_home *)PyCapsule_GetContext(capsule);
+    lw_py_home *home;
     unsigned round;
     for (round = 0; round < LW_PY_END_ROUNDS; round++) {
         (void)lw_smr_poll();
@@ -113,8 +140,11 @@ static void lw_py_interpreter_end(PyObject *capsule)
         }
         lw_yield_();
     }
-    if (home != NULL) {
-        lw_atomic_store_relaxed_u32(&home->ended, 1);
+    /* All of this interpreter's, not its own alone: lw_py_init. */
+    for (home = lw_py_homes(); home != NULL; home = home->next) {
+        if (home->id == own->id) {
+            lw_atomic_store_relaxed_u32(&home->ended, 1);
+        }
     }
 }
 
@@ -182,8 +212,14 @@ int lw_py_init(PyObject *module)
     /* Too late if C code used the library before: then the first allocator stays. */
     (void)lw_domain_set_allocator(&lw_py_allocator);
     if (capsule == NULL) {
+        /* Two threads may import an extension each, and both come here: each makes a capsule and a
+         * home, and one of the capsules gets into the dictionary. By then both homes are in the
+         * list, since whoever finds the capsule there may make a map at once and needs one; it may
+         * find the home of the thread that has yet to see that it came too late. So that home has
+         * to go on as well, and to end with the interpreter: the capsule in the dictionary ends
+         * all homes of its interpreter, and the other one, which is dropped here, ends none. */
         lw_py_home *home;
-        fresh = PyCapsule_New(lw_domain_get(), LW_PY_CAPSULE, lw_py_interpreter_end);
+        fresh = PyCapsule_New(lw_domain_get(), LW_PY_CAPSULE, NULL);
         if (fresh == NULL) {
             Py_DECREF(key);
             return -1;
@@ -195,6 +231,9 @@ int lw_py_init(PyObject *module)
             return PyErr_Occurred() != NULL ? -1 : lw_py_set_error(LW_NOMEM);
         }
         capsule = PyDict_SetDefault(dict, key, fresh);
+        if (capsule == fresh) {
+            (void)PyCapsule_SetDestructor(fresh, lw_py_interpreter_end); /* cannot fail */
+        }
         Py_DECREF(fresh);
         if (capsule == NULL) {
             Py_DECREF(key);
@@ -213,6 +252,50 @@ int lw_py_init(PyObject *module)
 
 /* ---- references ---- */
 
+/* What an object that exports its memory (an array) counts as. How large it is can only be told by
+ * its own code, which may do anything; so a few of them fill a batch (smr.h): few enough that a
+ * batch of large ones stays small, and enough that small ones share a grace period. */
+#define LW_PY_BUFFER_WEIGHT (LW_SMR_BATCH_BYTES / 8)
+
+/* About how many bytes an object that waits for its release keeps in memory: its own, and not what
+ * it refers to. Runs no foreign code; the object may be in use by other threads. */
+static size_t lw_py_weight(PyObject *object)
+{
+    size_t bytes = (size_t)Py_TYPE(object)->tp_basicsize;
+    if (PyUnicode_Check(object)) {
+        return bytes + (size_t)PyUnicode_GET_LENGTH(object) * (size_t)PyUnicode_KIND(object);
+    }
+    if (PyBytes_Check(object)) {
+        return bytes + (size_t)PyBytes_GET_SIZE(object);
+    }
+    if (PyTuple_Check(object)) {
+        return bytes + (size_t)PyTuple_GET_SIZE(object) * sizeof(PyObject *);
+    }
+    if (PyList_Check(object)) {
+        return bytes + (size_t)PyList_Size(object) * sizeof(PyObject *);
+    }
+    /* An entry takes at least two words. */
+    if (PyDict_Check(object)) {
+        return bytes + (size_t)PyDict_Size(object) * 2 * sizeof(PyObject *);
+    }
+    if (PyAnySet_Check(object)) {
+        return bytes + (size_t)PySet_Size(object) * 2 * sizeof(PyObject *);
+    }
+    if (PyByteArray_Check(object)) {
+        return bytes + (size_t)PyByteArray_Size(object);
+    }
+    if (PyObject_CheckBuffer(object)) {
+        return bytes + LW_PY_BUFFER_WEIGHT;
+    }
+    return bytes;
+}
+
+static size_t lw_py_weigh(void *context, uint64_t object)
+{
+    (void)context;
+    return lw_py_weight((PyObject *)lw_ptr_value(object));
+}
+
 typedef struct lw_py_note {
     lw_smr_node node; /* first; context: the home */
     PyObject *object;
@@ -223,8 +306,8 @@ static bool lw_py_free_note(lw_smr_node *node)
     lw_py_note *note = (lw_py_note *)(void *)node;
     lw_py_home *home = (lw_py_home *)node->context;
     PyObject *object = note->object;
-    bool ended = lw_atomic_load_relaxed_u32(&home->ended) != 0;
-    if (!ended && home != lw_py_home_here()) {
+    bool ended = lw_py_home_ended(home);
+    if (!ended && !lw_py_at_home(home)) {
         return false;
     }
     lw_free(note);
@@ -244,7 +327,7 @@ int lw_py_retire_decref(PyObject *object)
     }
     note->object = object;
     note->node.context = home;
-    lw_smr_retire_node(&note->node, lw_py_free_note, sizeof *note);
+    lw_smr_retire_node(&note->node, lw_py_free_note, sizeof *note + lw_py_weight(object));
     return 0;
 }
 
@@ -268,8 +351,8 @@ static void lw_py_drop(uint64_t key, uint64_t value, unsigned what)
 static bool lw_py_release(void *context, uint64_t key, uint64_t value, unsigned what)
 {
     lw_py_home *home = (lw_py_home *)context;
-    if (lw_atomic_load_relaxed_u32(&home->ended) == 0) {
-        if (home != lw_py_home_here()) {
+    if (!lw_py_home_ended(home)) {
+        if (!lw_py_at_home(home)) {
             return false;
         }
         lw_py_drop(key, value, what);
@@ -288,7 +371,8 @@ static bool lw_py_release(void *context, uint64_t key, uint64_t value, unsigned 
 
 lw_map_config lw_py_map_config(lw_key_kind keys)
 {
-    lw_map_config config = {keys, 0, 0, 0, lw_py_ref, lw_py_release, NULL, false};
+    lw_map_config config = {keys,          0,           0,           0,    lw_py_ref,
+                            lw_py_release, lw_py_weigh, lw_py_weigh, NULL, false};
 #ifdef Py_GIL_DISABLED
     config.context = lw_py_home_required("lw_py_map_config");
 #else

@@ -105,6 +105,7 @@ static void see(void *arg, const lw_map_entry *entry)
                                     : keys[k].number == entry->key) {
             CHECK(v->m->there[k]);
             CHECK_EQ(entry->value, v->m->value[k]);
+            CHECK_EQ(entry->hash, v->kind == LW_KEY_CUSTOM ? keys[k].hash : 0);
             v->times[k]++;
             return;
         }

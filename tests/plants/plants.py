@@ -688,6 +688,36 @@ PLANTS = (
             ),
         ),
     ),
+    Plant(
+        "scan-gives-a-mixed-hash",
+        "an iteration tells the map's own hash of a custom key, not the one it was put with",
+        (Edit(MAP, "entry.hash = lw_unmix(e->hash) ^ map->seed;", "entry.hash = e->hash;"),),
+        (
+            Catch("test_map", "scan_of_bytes_and_custom_keys"),
+            Catch("fuzz_map", "", "FAILED", "fuzz"),
+        ),
+    ),
+    Plant(
+        "values-weigh-nothing",
+        "what waits for its release counts as its node alone, however large its value is (F12)",
+        (
+            Edit(
+                MAP,
+                "return asks ? map->config.weigh(map->config.context, value) : 0;",
+                "return asks && value == 0 ? 1 : 0;",
+            ),
+        ),
+        (
+            Catch("test_map", "values_count_by_their_weight"),
+            Catch("test_map", "heavy_values_do_not_gather_beside_an_idle_thread"),
+        ),
+    ),
+    Plant(
+        "keys-weigh-nothing",
+        "a removed entry counts without its key, however large that is (F12)",
+        (Edit(MAP, "        map->config.weigh_key != NULL) {", "        false) {"),),
+        (Catch("test_map", "keys_and_values_count_by_their_weight"),),
+    ),
     # ---- domain ----
     Plant(
         "domain-of-its-own",

@@ -63,6 +63,17 @@ def run_python(code: str, *arguments: str, limit_s: float = 110) -> str:
     return done.stdout
 
 
+def collector_clear(thing: object) -> None:
+    """What the collector does to a piece of garbage, which is not always the last use of it."""
+    import ctypes  # some interpreters have none
+
+    slot = ctypes.pythonapi.PyType_GetSlot
+    slot.restype, slot.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
+    address = slot(type(thing), 51)  # Py_tp_clear of the stable ABI
+    assert address, f"{type(thing).__name__} has no tp_clear"
+    assert ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(address)(thing) == 0
+
+
 class Faster:
     """Lets threads of a GIL build change places often, so that races have a chance there too."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import collections
 import copy
+import functools
 import pickle
 import sys
 import types
@@ -772,6 +773,62 @@ def test_missing_method():
 
     with pytest.raises(AttributeError):
         Raising()["x"]
+
+
+class Answer:
+    """An object that can be called, and is no function."""
+
+    def __call__(self, *arguments):
+        return arguments
+
+
+class Slot:
+    def __get__(self, instance, owner):
+        return lambda key: (type(instance), owner, key)
+
+
+def of_the_metaclass(cls, key):
+    return "never asked"
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        lambda self, key: (type(self).__mro__[-2:], key),
+        staticmethod(lambda key: ("static", key)),
+        classmethod(lambda cls, key: (cls.__name__, key)),
+        functools.partialmethod(lambda self, word, key: (word, key), "partial method"),
+        property(lambda self: lambda key: ("property", key)),
+        str.join,
+        dict.fromkeys,
+        len,
+        Answer(),
+        Slot(),
+        None,
+    ],
+)
+@pytest.mark.parametrize("inherited", [False, True])
+def test_missing_is_found_as_special_methods_are(missing, inherited):
+    def outcome(base):
+        meta = type("Meta", (type,), {"__missing__": of_the_metaclass})
+        cls = meta("Cls", (base,), {"__missing__": missing})
+        if inherited:
+            cls = meta("Cls", (cls,), {})
+        d = cls()
+        d.__dict__["__missing__"] = lambda key: "never asked"  # no special method
+        try:
+            return d["key"]
+        except Exception as error:
+            return type(error), str(error)
+
+    ours, theirs = repr(outcome(ConcurrentDict)), repr(outcome(dict))
+    assert ours.replace("latchwork.ConcurrentDict", "dict") == theirs
+
+
+def test_missing_of_the_metaclass_is_none():
+    cls = type("Meta", (type,), {"__missing__": of_the_metaclass})("Cls", (ConcurrentDict,), {})
+    with pytest.raises(KeyError):
+        cls()["key"]
 
 
 def test_subclass_with_attributes():

@@ -506,22 +506,95 @@ def test_a_long_chain_of_dictionaries_does_not_use_up_the_stack():
 # ---- iteration ----
 
 
-def test_hash_that_raises_during_iteration():
-    class Late:
-        armed = False
+class Interrupt(BaseException):
+    pass
+
+
+class Late:
+    """All have one hash; once armed, a key that is asked anything is an error."""
+
+    armed = False
+
+    def __hash__(self):
+        if Late.armed:
+            raise Interrupt
+        return 7
+
+    def __eq__(self, other):
+        if Late.armed:
+            raise Interrupt
+        return self is other
+
+
+@pytest.fixture
+def late_keys():
+    yield [Late() for _ in range(60)]
+    Late.armed = False
+
+
+def test_iteration_asks_no_key(late_keys):
+    d = ConcurrentDict({key: [n] for n, key in enumerate(late_keys)})
+    values = [id(d[key]) for key in late_keys]
+    half = iter(d.items())
+    first, _ = next(half)
+    Late.armed = True
+    assert sorted(map(id, d)) == sorted(map(id, late_keys))
+    assert sorted(map(id, d.values())) == sorted(values)
+    assert sorted((id(key), id(value)) for key, value in d.items()) == sorted(
+        zip(map(id, late_keys), values, strict=True)
+    )
+    assert len(list(half)) == 59
+    assert len(repr(d)) > 60 * 10
+    Late.armed = False
+    half = iter(d.items())
+    next(half)
+    for key in late_keys[:30]:
+        if key is not first:
+            del d[key]
+    for key in late_keys[30:]:
+        d[key] = "new"
+    Late.armed = True
+    left = dict((id(key), value) for key, value in half)  # noqa: C402
+    assert left.keys() <= set(map(id, late_keys[30:])) | {id(first)}
+    assert {value for key, value in left.items() if key != id(first)} == {"new"}
+    half = iter(d)
+    next(half)
+    d.clear()
+    assert list(half) == []
+
+
+def test_popitem_asks_no_key(late_keys):
+    d = ConcurrentDict({key: n for n, key in enumerate(late_keys)})
+    Late.armed = True
+    popped = [d.popitem() for _ in late_keys]
+    assert sorted((value, id(key)) for key, value in popped) == list(enumerate(map(id, late_keys)))
+    assert len(d) == 0
+    with pytest.raises(KeyError):
+        d.popitem()
+
+
+def test_keys_whose_hash_has_changed():
+    class Fickle:
+        def __init__(self, n):
+            self.n = n
 
         def __hash__(self):
-            if Late.armed:
-                raise Error
-            return 7
+            return self.n
 
-    keys = [Late() for _ in range(20)]
-    d = ConcurrentDict.fromkeys(keys)
-    Late.armed = True
-    assert set(map(id, d)) == set(map(id, keys))
-    with pytest.raises(Error):
-        d.popitem()
-    assert len(d) == 20
+        def __eq__(self, other):
+            return self.n == other.n
+
+    keys = [Fickle(n) for n in range(300)]
+    d = ConcurrentDict({key: [key] for key in keys})
+    for key in keys:
+        key.n += 1_000_000
+    assert sorted(map(id, d)) == sorted(map(id, keys))
+    assert all(value == [key] for key, value in d.items())
+    popped = []
+    while d:
+        popped.append(d.popitem())
+    assert sorted(id(key) for key, _ in popped) == sorted(map(id, keys))
+    assert all(value == [key] for key, value in popped)
 
 
 def test_many_equal_hashes_in_one_bucket():

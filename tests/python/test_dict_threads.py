@@ -208,6 +208,60 @@ def drain(d):
         yield key
 
 
+def test_popitem_takes_an_entry_whose_value_changes_all_the_time():
+    d = ConcurrentDict(key=0)
+    done = threading.Event()
+
+    def write():
+        for _ in rounds_until(done):
+            for _ in range(100):
+                d.replace("key", 0, 1)  # neither inserts nor removes
+                d.replace("key", 1, 0)
+
+    def take():
+        for _ in range(scaled(200_000)):
+            key, value = d.popitem()
+            assert key == "key"
+            assert value in (0, 1)
+            d[key] = value
+
+    with Faster():
+        run_threads(write, until_done(take, done))
+
+
+def test_popitem_finds_entries_that_move_all_the_time():
+    """Two threads move an entry each, so that there are always some; a third takes and returns."""
+    d = ConcurrentDict({(own, 0): own for own in range(2)})
+    done = threading.Event()
+
+    def move(own):
+        for n, _ in enumerate(rounds_until(done)):
+            d[own, n + 1] = own
+            while d.pop((own, n), None) is None and not done.is_set():
+                pass  # the third has it just now
+
+    def take():
+        for _ in range(scaled(200_000)):
+            key, value = d.popitem()
+            assert key[0] == value
+            d[key] = value
+
+    with Faster():
+        run_threads(lambda: move(0), lambda: move(1), until_done(take, done))
+
+
+def until_done(function, done):
+    """Ends the other threads, too, if it fails."""
+
+    def body():
+        try:
+            function()
+        finally:
+            done.set()
+
+    return body
+
+
 # ---- iteration ----
 
 

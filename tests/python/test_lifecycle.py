@@ -7,16 +7,32 @@ import gc
 import importlib.util
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
-from concurrency import SANITIZED, run_python
+from concurrency import SANITIZED, collector_clear, run_python
 from latchwork import ConcurrentDict, flush
+
+needs_ctypes = pytest.mark.skipif(
+    not importlib.util.find_spec("_ctypes"), reason="this interpreter has no ctypes"
+)
 
 # ---- garbage ----
 
 
 class Node:
     pass
+
+
+def collect():
+    gc.collect()
+    flush()
+    gc.collect()
+
+
+def alive(kind):
+    """How many objects there are of a type. (Weak references end before what they refer to.)"""
+    return sum(type(thing) is kind for thing in gc.get_objects())
 
 
 @pytest.mark.parametrize(
@@ -36,9 +52,9 @@ def test_cycles_are_collected(tie):
     tie(d, node)
     references = weakref.ref(d), weakref.ref(node)
     del d, node
-    gc.collect()
-    flush()
+    collect()
     assert [reference() for reference in references] == [None, None]
+    assert alive(Node) == 0
 
 
 def started(d):
@@ -46,6 +62,52 @@ def started(d):
     iterator = iter(d.items())
     next(iterator)
     return iterator
+
+
+def test_a_cycle_through_what_an_iterator_has_read_ahead():
+    """No other object of the cycle can be cleared: a tuple cannot."""
+
+    class Same:
+        def __hash__(self):
+            return 1
+
+    class Tied:
+        pass
+
+    for view in (ConcurrentDict.keys, ConcurrentDict.values, ConcurrentDict.items):
+        for size in (3, 30):  # an iterator has room for 8 at first
+            d = ConcurrentDict({Same(): None})
+            iterator = iter(view(d))
+            for _ in range(size):
+                key = Same()
+                key.value = d[key] = (iterator, Tied())
+            next(iterator)
+            del d, iterator, key
+            collect()
+            assert alive(Tied) == 0, (view, size)
+
+
+@needs_ctypes
+@pytest.mark.parametrize("taken", [0, 1, 5])
+@pytest.mark.parametrize("size", [5, 50])
+def test_a_cleared_iterator_is_at_its_end(taken, size):
+    class Same:
+        def __hash__(self):
+            return 1
+
+    d = ConcurrentDict({Same(): [n] for n in range(size)})
+    value = next(iter(d.values()))
+    before = sys.getrefcount(d), sys.getrefcount(value)
+    for view in (ConcurrentDict.keys, ConcurrentDict.values, ConcurrentDict.items):
+        iterator = iter(view(d))
+        for _ in range(taken):
+            next(iterator)
+        for _ in range(2):
+            collector_clear(iterator)
+            assert iterator.__length_hint__() == 0
+            assert list(iterator) == []
+        assert (sys.getrefcount(d), sys.getrefcount(value)) == before
+    assert len(d) == size
 
 
 def test_a_cycle_in_use_is_not_collected():
@@ -478,6 +540,67 @@ atexit.register(lambda: table.update(exiting=Value("atexit")))
     assert "global" in theirs
 
 
+# An object that outlives the interpreter's dictionary, and uses what it can reach by then.
+LATE_LIFE = """
+import os
+from latchwork import ConcurrentDict
+class Late:
+    # The builtin functions are gone by then.
+    def __del__(self, kind=ConcurrentDict, write=os.write, list=list, numbers=range(200)):
+        d = kind(a=1)
+        for n in numbers:
+            d[n] = [n]
+            d[n] = [d]
+        if d["a"] == 1 and d.__len__() == list(d.items()).__len__() == 201 and d.pop(0) == [d]:
+            d.clear()
+            other = kind({"d": d})
+            other.popitem()
+            write(1, b"done,")
+        self.older["a"] = 2
+        self.older.pop("a")
+        write(1, b"used,")
+    def __call__(self):
+        pass
+late = Late()
+late.older = ConcurrentDict(a=[1])
+os.register_at_fork(before=late)
+del late
+"""
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_a_dictionary_made_at_the_very_end(threads):
+    thread = """
+import threading
+thread = threading.Thread(target=ConcurrentDict().get, args=("a",))
+thread.start()
+thread.join()
+"""
+    assert run_python(LATE_LIFE + thread * threads) == "done,used,"
+
+
+@needs_subinterpreters
+@pytest.mark.parametrize("isolated", [False, True], ids=["shared", "isolated"])
+def test_a_dictionary_made_at_the_very_end_of_a_sub_interpreter(isolated):
+    assert (
+        run_python(
+            subinterpreter_script(
+                isolated,
+                f"""
+from latchwork import ConcurrentDict
+for _ in range(2):
+    one = create()
+    run(one, setup + {LATE_LIFE!r})
+    destroy(one)
+d = ConcurrentDict(a=1)
+assert d.pop("a") == 1
+""",
+            )
+        )
+        == "done,used," * 2
+    )
+
+
 def test_a_thread_that_outlives_the_main_one():
     run_python(
         """
@@ -492,6 +615,80 @@ def work():
     assert len(d) == 10
 threading.Thread(target=work).start()
 threading.Timer(0.05, mutex.release).start()
+"""
+    )
+
+
+@needs_ctypes
+def test_two_threads_import_an_extension_each_at_the_same_time():
+    """Both find no domain in the interpreter's dictionary, and one comes too late with its own.
+
+    The dictionary asks a key that has the hash of the name which they look for, so that each can be
+    held up in its look-ups.
+    """
+    run_python(
+        """
+import ctypes, gc, importlib.util, threading
+from pathlib import Path
+api = ctypes.pythonapi
+api.PyInterpreterState_Get.restype = ctypes.c_void_p
+api.PyInterpreterState_GetDict.restype = ctypes.c_void_p
+api.PyInterpreterState_GetDict.argtypes = [ctypes.c_void_p]
+address = api.PyInterpreterState_GetDict(api.PyInterpreterState_Get())
+shared = ctypes.cast(address, ctypes.py_object).value
+name = "latchwork.domain"
+assert name not in shared
+
+def wait(event):
+    assert event.wait(30), "one of the two does not come"
+
+first_stores, second_stores, in_use = (threading.Event() for _ in range(3))
+steps = {"first": [], "second": []}
+class Trap:
+    def __hash__(self):
+        return hash(name)
+    def __eq__(self, other):
+        own = threading.current_thread().name
+        if other == name and own in steps:
+            steps[own].append("asked")
+            if (own, len(steps[own])) == ("second", 1):
+                wait(first_stores)
+            elif (own, len(steps[own])) == ("first", 2):
+                first_stores.set()
+                wait(second_stores)
+            elif (own, len(steps[own])) == ("second", 2):
+                second_stores.set()
+                wait(in_use)
+        return False
+shared[Trap()] = None
+
+class Node:
+    freed = 0
+    def __del__(self):
+        Node.freed += 1
+
+folder = importlib.util.find_spec("latchwork").submodule_search_locations[0]
+file = next(Path(folder).glob("_core*.so"))
+cores, dictionaries = {}, {}
+def load(own):
+    spec = importlib.util.spec_from_file_location("latchwork._core", file)
+    core = cores[own] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(core)
+    dictionaries[own] = core.ConcurrentDict(node=Node())
+    in_use.set()
+threads = [threading.Thread(target=load, args=(own,), name=own) for own in steps]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert all(len(asked) >= 2 for asked in steps.values()), steps
+dictionaries["third"] = cores["second"].ConcurrentDict(node=Node())
+for n, d in enumerate(dictionaries.values()):
+    assert Node.freed == n
+    d["node"] = None
+    cores["first"].flush()
+    gc.collect()
+assert Node.freed == 3
 """
     )
 
@@ -515,5 +712,188 @@ assert old.keys() & new.keys() == {"a"}
 del old
 gc.collect()
 assert new.copy() == new
+"""
+    )
+
+
+# ---- the module itself as garbage ----
+
+FORGET = """
+import gc, sys, weakref
+import latchwork
+from latchwork import AtomicInt, ConcurrentDict, MISSING, MissingType, Mutex
+names = ["AtomicInt", "ConcurrentDict", "MISSING", "MissingType", "Mutex", "core", "latchwork"]
+core = sys.modules["latchwork._core"]
+d = ConcurrentDict(a=1)
+def types():
+    return [
+        thing
+        for thing in gc.get_objects()
+        if isinstance(thing, type) and thing.__module__.startswith("latchwork")
+    ]
+assert len(types()) >= 8
+def forget():
+    reference = weakref.ref(core)
+    for name in [name for name in sys.modules if name.split(".")[0] == "latchwork"]:
+        del sys.modules[name]
+    for name in [*names, "d"]:
+        globals().pop(name, None)
+    gc.collect()
+    gc.collect()
+    assert reference() is None
+    assert not types(), types()
+"""
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "None",
+        "MISSING",
+        "Mutex()",
+        "AtomicInt()",
+        "d",
+        "iter(d)",
+        "d.keys()",
+        "[d.items(), d.values(), d]",
+        "type('Sub', (ConcurrentDict,), {})(a=1)",
+    ],
+)
+def test_a_module_that_was_forgotten_is_freed(kept):
+    """Whatever of its own somebody has left in its namespace."""
+    run_python(FORGET + f"core.kept = {kept}; forget()")
+
+
+def test_importing_again_leaves_nothing_behind():
+    run_python(
+        FORGET
+        + """
+forget()
+for _ in range(5):
+    import latchwork
+    core = sys.modules["latchwork._core"]
+    core.d = d = latchwork.ConcurrentDict(lock=latchwork.Mutex())
+    d["self"] = d
+    forget()
+"""
+    )
+
+
+# A type is not emptied at the end, as a module's namespace is: its attributes go when it is freed.
+MARK = """
+import os
+from latchwork import ConcurrentDict, AtomicInt, Mutex
+class Mark:
+    def __del__(self, write=os.write):
+        write(1, b"freed")
+ConcurrentDict.mark = Mark()
+ConcurrentDict.kept = [Mutex(), AtomicInt(), ConcurrentDict(), iter(ConcurrentDict())]
+"""
+
+
+def test_the_module_is_freed_at_the_end():
+    assert run_python(MARK) == "freed"
+
+
+@needs_subinterpreters
+@pytest.mark.parametrize("isolated", [False, True], ids=["shared", "isolated"])
+def test_the_module_is_freed_at_the_end_of_a_sub_interpreter(isolated):
+    assert (
+        run_python(
+            subinterpreter_script(
+                isolated,
+                f"""
+for _ in range(3):
+    one = create()
+    run(one, setup + {MARK!r})
+    destroy(one)
+""",
+            )
+        )
+        == "freed" * 3
+    )
+
+
+# What may be left to whoever the collector does not see: methods looked up in time, operators.
+LATE_USES = {
+    "get": "get('a')",
+    "set": "set('b', 2)",
+    "miss": "d['none']",
+    "miss of a subclass": "sub['none']",
+    "length": "len(d)",
+    "contains": "'a' in d",
+    "iterate": "list(d)",
+    "iterate a view": "list(view)",
+    "iterators": "[list(iterator) for iterator in iterators]",
+    "length hint": "iterators[0].__length_hint__()",
+    "keys": "keys()",
+    "values": "values()",
+    "items": "items()",
+    "copy": "copy()",
+    "update": "update({'c': 3})",
+    "update with another": "update(other)",
+    "or": "d | other",
+    "or with a dict": "d | {}",
+    "or of a dict": "{} | d",
+    "update in place": "d.__class__ and ior(other)",
+    "equality": "d == other",
+    "equality with a dict": "d == {}",
+    "inequality": "d != other",
+    "compute": "compute('a', lambda value: value)",
+    "add": "add('a', 1)",
+    "pop": "pop('a')",
+    "popitem": "popitem()",
+    "reduce": "reduce()",
+    "fromkeys": "fromkeys('ab')",
+    "size": "size()",
+    "repr": "repr(d)",
+    "new": "kind()",
+    "new from a dict": "kind({'a': 1})",
+    "clear": "clear()",
+    "lock": "lock.acquire(False)",
+    "number": "int(number)",
+    "missing": "repr(missing)",
+}
+BEFORE = """
+import os, sys
+from latchwork import MISSING, AtomicInt, ConcurrentDict, Mutex
+kind, missing, core = ConcurrentDict, MISSING, sys.modules["latchwork._core"]
+class Sub(ConcurrentDict):
+    pass
+d, sub, other, lock, number = kind(a=1), Sub(), kind(a=1), Mutex(), AtomicInt()
+get, set, keys, values, items, copy = d.get, d.__setitem__, d.keys, d.values, d.items, d.copy
+update, ior, compute, add, pop = d.update, d.__ior__, d.compute, d.add, d.pop
+popitem, reduce, fromkeys, clear, size = d.popitem, d.__reduce__, d.fromkeys, d.clear, d.__sizeof__
+view, iterators = d.items(), [iter(d), iter(d.values()), iter(d.items())]
+"""
+
+
+@needs_ctypes
+@pytest.mark.parametrize("what", ["core", "kind", "core, kind", "core, kind, *others"])
+def test_what_is_left_of_a_cleared_module_can_be_used(what):
+    """It works, or raises an exception that says so."""
+    run_python(
+        BEFORE
+        + f"""
+sys.path.append({str(Path(__file__).parent)!r})
+from concurrency import collector_clear
+others = [view, iterators[0], d.keys(), d.values(), missing, lock, number]
+others = [type(thing) for thing in others]
+uses = {LATE_USES!r}
+for thing in ({what},):
+    collector_clear(thing)
+refused = []
+for name, use in uses.items():
+    try:
+        eval(use)
+    except KeyError:
+        assert name.startswith("miss")
+    except (RuntimeError, AttributeError) as error:
+        refused.append((name, repr(error)))
+names = {{name for name, _ in refused}}
+assert not {{"get", "set", "length", "contains", "pop", "popitem", "clear", "new"}} & names, names
+for name, error in refused:
+    assert "latchwork" in error or "__" in error, (name, error)
+os._exit(0)  # CPython itself does not expect this of a type that is in use
 """
     )

@@ -76,7 +76,7 @@ static PyObject *count(PyObject *module, PyObject *word)
 
 static int exec(PyObject *module)
 {
-    lw_map_config config = {LW_KEY_BYTES, 0, 0, 0, NULL, NULL, NULL, false};
+    lw_map_config config = {.keys = LW_KEY_BYTES};
     if (lw_py_init(module) < 0) {
         return -1;
     }

@@ -631,6 +631,17 @@ TEST(scan_while_it_is_emptied)
     map_end(map);
 }
 
+static uint64_t hash_of(uint64_t number)
+{
+    return number == 0 ? UINT64_MAX : number * 7919 % 13 - 6; /* some collide, some are negative */
+}
+
+static void see_custom(void *arg, const lw_map_entry *entry)
+{
+    CHECK_EQ(entry->hash, hash_of(entry->key));
+    see(arg, entry);
+}
+
 static void see_bytes(void *arg, const lw_map_entry *entry)
 {
     seen *s = (seen *)arg;
@@ -641,6 +652,7 @@ static void see_bytes(void *arg, const lw_map_entry *entry)
     text[entry->size] = '\0';
     CHECK_EQ(sscanf(text, "key%u", &number), 1);
     CHECK_EQ(entry->value, number);
+    CHECK_EQ(entry->hash, 0);
     s->times[number]++;
     s->count++;
 }
@@ -652,7 +664,7 @@ TEST(scan_of_bytes_and_custom_keys)
     uint64_t i;
     for (i = 0; i < 1000; i++) {
         char text[16];
-        lw_key_t key = custom_key(&i, i % 7);
+        lw_key_t key = custom_key(&i, hash_of(i));
         int size = snprintf(text, sizeof text, "key%u", (unsigned)i);
         CHECK_EQ(lw_map_put_bytes(bytes, text, (size_t)size, i), LW_OK);
         CHECK_EQ(lw_map_put_key(custom, &key, i * 3, NULL), LW_OK);
@@ -664,7 +676,7 @@ TEST(scan_of_bytes_and_custom_keys)
         CHECK_EQ(seen_all.times[i], 1);
     }
     memset(&cursor, 0, sizeof cursor);
-    while (lw_map_scan(custom, &cursor, 10, see, &seen_all)) {
+    while (lw_map_scan(custom, &cursor, 10, see_custom, &seen_all)) {
     }
     for (i = 0; i < 1000; i++) {
         CHECK_EQ(seen_all.times[i], 2);
@@ -910,6 +922,153 @@ TEST(release_may_refuse)
     CHECK_EQ(things[0].refs, 0);
     CHECK_EQ(things[1].refs, 0);
     CHECK_EQ(things[2].refs, 0);
+    map_end(map);
+}
+
+/* ---- What waits counts with its weight ---- */
+
+/* Heavier than a batch may be, so that an operation that takes it out releases it, too. */
+enum { HEAVY = LW_SMR_BATCH_BYTES, KEY_WEIGHT = 3000, VALUE_WEIGHT = 500 };
+
+static size_t value_weight, weighed;
+
+static size_t owned_weigh(void *context, uint64_t value)
+{
+    counted *c = (counted *)lw_ptr_value(value);
+    CHECK(context == things);
+    CHECK(!lw_smr_in_section());
+    lw_mutex_lock(&release_mutex);
+    lw_mutex_unlock(&release_mutex);
+    CHECK(!c->key);
+    CHECK(c->refs > 0); /* the map's own */
+    weighed++;
+    return value_weight;
+}
+
+static size_t owned_weigh_key(void *context, uint64_t key)
+{
+    counted *c = (counted *)lw_ptr_value(key);
+    CHECK(context == things);
+    CHECK(!lw_smr_in_section());
+    CHECK(c->key);
+    CHECK(c->refs > 0);
+    return KEY_WEIGHT;
+}
+
+static lw_map_t *weighing_map(lw_key_kind keys, bool exclusive)
+{
+    lw_map_config config;
+    lw_map_t *map;
+    memset(&config, 0, sizeof config);
+    config.keys = keys;
+    config.ref = owned_ref;
+    config.release = owned_release;
+    config.weigh = owned_weigh;
+    config.weigh_key = owned_weigh_key;
+    config.context = things;
+    config.exclusive = exclusive;
+    map = lw_map_new(&config);
+    CHECK(map != NULL);
+    return map;
+}
+
+/* How many bytes wait for their release since the last call. */
+static size_t more_pending(void)
+{
+    static size_t before;
+    size_t now = lw_smr_get_stats().pending_bytes, more = now - before;
+    before = now;
+    return more;
+}
+
+static void check_weights(lw_key_kind keys)
+{
+    lw_map_t *map = weighing_map(keys, false);
+    support_thread reader;
+    uint64_t number = lw_value_ptr(&things[10]);
+    lw_key_t key = keys == LW_KEY_CUSTOM ? custom_key(&number, 1) : lw_key_u64(1);
+    size_t key_weight = keys == LW_KEY_CUSTOM ? KEY_WEIGHT : 0, more;
+    int i;
+    value_weight = VALUE_WEIGHT;
+    things[10].key = true;
+    things[10].refs = 100;
+    support_start(&reader, hold_a_section, NULL);
+    support_await(&reader_in, 1);
+    (void)more_pending();
+    CHECK_EQ(lw_map_put_key(map, &key, give(0), NULL), LW_OK);
+    CHECK_EQ(weighed, 0);
+    CHECK_EQ(more_pending(), 0);
+    CHECK_EQ(lw_map_put_key(map, &key, give(1), NULL), LW_EXISTS);
+    more = more_pending();
+    CHECK(more > VALUE_WEIGHT && more < VALUE_WEIGHT + 100);
+    CHECK_EQ(lw_map_replace_key(map, &key, give(2), NULL), LW_OK);
+    CHECK_EQ(more_pending(), more);
+    CHECK_EQ(lw_map_compare_replace_key(map, &key, lw_value_ptr(&things[1]), 0), LW_MISMATCH);
+    CHECK_EQ(more_pending(), 0);
+    CHECK_EQ(lw_map_compare_replace_key(map, &key, lw_value_ptr(&things[2]), give(3)), LW_OK);
+    CHECK_EQ(more_pending(), more);
+    CHECK_EQ(lw_map_remove_key(map, &key, NULL), LW_OK);
+    more = more_pending();
+    CHECK(more > key_weight + VALUE_WEIGHT && more < key_weight + VALUE_WEIGHT + 200);
+    CHECK_EQ(lw_map_put_key(map, &key, give(4), NULL), LW_OK);
+    CHECK_EQ(lw_map_compare_remove_key(map, &key, lw_value_ptr(&things[4])), LW_OK);
+    CHECK_EQ(more_pending(), more);
+    CHECK_EQ(lw_map_put_key(map, &key, give(5), NULL), LW_OK);
+    lw_map_clear(map);
+    CHECK_EQ(more_pending(), more);
+    CHECK_EQ(weighed, 6);
+    support_reach(&reader_out, 1);
+    support_join(&reader);
+    map_end(map);
+    for (i = 0; i <= 5; i++) {
+        CHECK_EQ(things[i].refs, 0);
+    }
+}
+
+TEST(values_count_by_their_weight)
+{
+    check_weights(LW_KEY_U64);
+}
+
+TEST(keys_and_values_count_by_their_weight)
+{
+    check_weights(LW_KEY_CUSTOM);
+}
+
+static void be_idle(void *arg)
+{
+    (void)arg;
+    CHECK(lw_thread_self() != NULL);
+    support_reach(&reader_in, 1);
+    support_await(&reader_out, 1);
+}
+
+TEST(heavy_values_do_not_gather_beside_an_idle_thread)
+{
+    lw_map_t *map = weighing_map(LW_KEY_U64, false);
+    support_thread idle;
+    int i;
+    value_weight = HEAVY;
+    support_start(&idle, be_idle, NULL);
+    support_await(&reader_in, 1);
+    CHECK_EQ(lw_map_put(map, 1, give(0)), LW_OK);
+    for (i = 1; i < 50; i++) {
+        CHECK_EQ(lw_map_put(map, 1, give(i)), LW_EXISTS);
+        CHECK_EQ(things[i - 1].refs, 0);
+    }
+    support_reach(&reader_out, 1);
+    support_join(&idle);
+    map_end(map);
+}
+
+TEST(an_exclusive_map_weighs_nothing)
+{
+    lw_map_t *map = weighing_map(LW_KEY_U64, true);
+    CHECK_EQ(lw_map_put(map, 1, give(0)), LW_OK);
+    CHECK_EQ(lw_map_put(map, 1, give(1)), LW_EXISTS);
+    CHECK(lw_map_remove(map, 1, NULL));
+    CHECK_EQ(weighed, 0);
+    CHECK_EQ(things[0].refs + things[1].refs, 0);
     map_end(map);
 }
 
