@@ -14,11 +14,6 @@ static view_object *as_view(PyObject *self)
     return (view_object *)self;
 }
 
-static core_state *view_state(PyObject *self)
-{
-    return (core_state *)PyType_GetModuleState(Py_TYPE(self));
-}
-
 static bool is_own_set_view(core_state *state, PyObject *op)
 {
     return Py_IS_TYPE(op, state->keys_type) || Py_IS_TYPE(op, state->items_type);
@@ -133,7 +128,11 @@ static int add_items(PyObject *set, PyObject *part, PyObject *whole, int contain
 
 static PyObject *view_richcompare(PyObject *self, PyObject *other, int op)
 {
-    if (!PyAnySet_Check(other) && !is_set_view(view_state(self), other)) {
+    core_state *state = core_state_of(self);
+    if (state == NULL) {
+        return NULL;
+    }
+    if (!PyAnySet_Check(other) && !is_set_view(state, other)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     Py_ssize_t mine = view_length(self);
@@ -185,6 +184,9 @@ static PyObject *combine(PyObject *left, PyObject *right, const char *method)
 static PyObject *view_and(PyObject *left, PyObject *right)
 {
     core_state *state = core_state_of_either(left, right);
+    if (state == NULL) {
+        return NULL;
+    }
     PyObject *whole = is_own_set_view(state, left) ? left : right;
     PyObject *part = whole == left ? right : left;
     Py_ssize_t mine = view_length(whole);
@@ -218,6 +220,9 @@ static PyObject *view_or(PyObject *left, PyObject *right)
 static PyObject *view_xor(PyObject *left, PyObject *right)
 {
     core_state *state = core_state_of_either(left, right);
+    if (state == NULL) {
+        return NULL;
+    }
     if (!is_items_view(state, left) || !is_items_view(state, right)) {
         return combine(left, right, "symmetric_difference");
     }
@@ -238,7 +243,11 @@ static PyObject *view_isdisjoint(PyObject *self, PyObject *other)
 {
     PyObject *part = other;
     PyObject *whole = self;
-    if (PyAnySet_Check(other) || is_set_view(view_state(self), other)) {
+    core_state *state = core_state_of(self);
+    if (state == NULL) {
+        return NULL;
+    }
+    if (PyAnySet_Check(other) || is_set_view(state, other)) {
         Py_ssize_t theirs = PyObject_Size(other);
         if (theirs < 0) {
             return NULL;
@@ -274,6 +283,9 @@ static void view_dealloc(PyObject *self)
 PyObject *dict_new_view(dict_object *dict, view_kind kind)
 {
     core_state *state = core_state_of((PyObject *)dict);
+    if (state == NULL) {
+        return NULL;
+    }
     PyTypeObject *type = kind == VIEW_KEYS     ? state->keys_type
                          : kind == VIEW_VALUES ? state->values_type
                                                : state->items_type;
