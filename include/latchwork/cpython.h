@@ -43,7 +43,8 @@ LW_API int lw_py_retire_decref(PyObject *object);
 /* A configuration for maps whose values are PyObject *, owned by the map: what is stored is given
  * away (Py_NewRef before a put, Py_DECREF if nothing was stored: see lw_map_config), and
  * lw_map_get_key and the like return new references. For LW_KEY_CUSTOM the keys are PyObject * too,
- * owned likewise. What waits for its release counts as with lw_py_retire_decref. Attached, and so must be every later use of the map, in the same interpreter. */
+ * owned likewise. What waits for its release counts as with lw_py_retire_decref. Attached, and so
+ * must be every later use of the map, in the same interpreter. */
 LW_API lw_map_config lw_py_map_config(lw_key_kind keys);
 
 /* Sets the exception that fits: MemoryError, TimeoutError, KeyError, ValueError, RuntimeError; for

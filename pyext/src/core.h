@@ -26,9 +26,9 @@ extern PyModuleDef core_module;
 /* Sets the exception for an object whose module or type is gone. NULL. */
 core_state *core_state_gone(void);
 
-/* The state of the module that defined the type of `self`, or a base of it; for methods and slots of
- * our types. NULL with an exception: the collector has cleared the module or the type, and somebody
- * whose reference it does not see uses what is left of them. */
+/* The state of the module that defined the type of `self`, or a base of it; for methods and slots
+ * of our types. NULL with an exception: the collector has cleared the module or the type, and
+ * somebody whose reference it does not see uses what is left of them. */
 static inline core_state *core_state_of(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
@@ -58,7 +58,8 @@ static inline void core_free_object(PyObject *self)
 }
 
 /* tp_traverse of a type whose objects refer to their type alone. They take part in collection
- * because that refers to the module, and the module to whatever somebody leaves in its namespace. */
+ * because that refers to the module, and the module to whatever somebody leaves in its
+ * namespace. */
 static inline int core_traverse_type(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));

@@ -1261,8 +1261,8 @@ static void iterator_unlock(iterator_object *self)
 #endif
 }
 
-/* As walker_take, for threads that share the walker. *stale: the dictionary, a new reference, if the
- * entry was read some time ago; else NULL. */
+/* As walker_take, for threads that share the walker. *stale: the dictionary, a new reference, if
+ * the entry was read some time ago; else NULL. */
 static int iterator_take(iterator_object *self, walker_slot *out, dict_object **stale)
 {
     walker *w = &self->w;

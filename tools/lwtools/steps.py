@@ -27,13 +27,13 @@ FUZZ_LABEL = "fuzz"
 # in all other builds.
 NOT_UNDER_ASAN = "fork_while_"
 
-# These start a process for nearly each case, which takes seconds under ThreadSanitizer, and are
-# about options, files and builds.
-NOT_UNDER_TSAN = ("tests/python/test_demo.py", "tests/python/test_package.py")
+# Starts other programs, and is about files and builds.
+NOT_UNDER_TSAN = ("tests/python/test_package.py",)
 
 # Folders of pytest, and whether they run on every interpreter or on one of each kind.
 PYTEST_FOLDERS = {
     "tests/python": True,
+    "tests/demo": False,
     "tests/vendor": False,
     "tests/examples": False,
     "tests/docs": False,

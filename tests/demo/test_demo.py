@@ -231,7 +231,7 @@ def test_more_text_than_allowed(tree: Path) -> None:
 
 
 def test_the_limit_is_exact(tree: Path, tmp_path: Path) -> None:
-    (tree / "large").write_bytes(b"spam\n" * (3 * 2**20 // 5 - 1000))
+    (tree / "large").write_bytes((b"spam" * 24 + b"eggs\n") * (3 * 2**20 // 101 - 100))
     size = sum(file.stat().st_size for file in tree.rglob("*") if file.is_file())
     (tree / "rest").write_bytes(b" " * (3 * 2**20 - size))
     done = run(tree, "--limit=3", "--threads=1", "--json", tmp_path / "result.json")
