@@ -35,6 +35,7 @@ struct lw_tls_slot {
     lw_tls_slot *next;
     uint32_t anonymous_depth;   /* sections entered without a record */
     uint32_t anonymous_freeing; /* free functions run without one */
+    uint32_t exited;            /* the thread has given up its record, and gets no other */
 };
 
 #if !defined(LW_TLS_SLOT_)

@@ -48,10 +48,9 @@ static void lw_record_give(lw_domain *d, lw_record *r)
 }
 
 /* What the key holds for a thread: its record; or, without one, a number with the lowest bit set:
- * LW_KEY_EXITED, and how many of its sections without a record are open. */
+ * how many of its sections without a record are open. */
 #define LW_KEY_NUMBER ((uintptr_t)1)
-#define LW_KEY_EXITED ((uintptr_t)2)
-#define LW_KEY_SECTION ((uintptr_t)4)
+#define LW_KEY_SECTION ((uintptr_t)2)
 
 /* False: there is no key yet. */
 static bool lw_key_value(lw_domain *d, uintptr_t *value)
@@ -85,15 +84,12 @@ void lw_thread_add_anonymous_(lw_domain *d, int change)
         return; /* the key, and perhaps a record through another copy, came later */
     }
     sections = value / LW_KEY_SECTION;
-    value &= LW_KEY_EXITED;
     if (change > 0) {
         sections++;
     } else if (sections != 0) {
         sections--;
     }
-    if (sections != 0 || value != 0) {
-        value |= LW_KEY_NUMBER | sections * LW_KEY_SECTION;
-    }
+    value = sections != 0 ? LW_KEY_NUMBER | sections * LW_KEY_SECTION : 0;
     /* May fail for want of memory; then only this copy knows. */
     (void)lw_key_set_(d->key, (void *)value);
 }
@@ -120,12 +116,12 @@ LW_COLD lw_thread *lw_thread_attach_(void)
     lw_tls_slot *slot = LW_TLS_SLOT_();
     lw_domain *d = lw_domain_get();
     lw_record *r;
-    if (slot->anonymous_depth != 0 || !lw_thread_has_key(d)) {
+    if (slot->anonymous_depth != 0 || slot->exited != 0 || !lw_thread_has_key(d)) {
         return NULL; /* a section that began without a record ends without one */
     }
     r = (lw_record *)lw_key_get_(d->key);
     if (((uintptr_t)r & LW_KEY_NUMBER) != 0) {
-        return NULL; /* likewise; or the record was given up, and would not be a second time */
+        return NULL; /* likewise, in another copy */
     }
     if (r == NULL) {
         r = lw_record_take(d);
@@ -156,7 +152,9 @@ LW_COLD lw_thread *lw_thread_attach_(void)
 }
 
 /* The destructor of the key. The thread is detached from any host. Other destructors of it may run
- * later, and some in a round after the last of this one's: from here on it has no record. */
+ * later, and some in a round after the last of this one's: from here on it has no record, in no
+ * copy that knows the thread. (The key itself is left empty: a value would have this run again in
+ * the last round, when tools like ThreadSanitizer have left the thread already.) */
 void lw_thread_exit_(void *value)
 {
     lw_record *r = (lw_record *)value;
@@ -164,10 +162,10 @@ void lw_thread_exit_(void *value)
     bool closed;
     int i;
     if (((uintptr_t)value & LW_KEY_NUMBER) != 0) {
-        (void)lw_key_set_(d->key, (void *)(LW_KEY_NUMBER | LW_KEY_EXITED));
         /* Release: as at the end of the sections that it ended in. */
         (void)lw_atomic_sub_release_u64(&d->smr_anonymous, (uintptr_t)value / LW_KEY_SECTION);
         LW_TLS_SLOT_()->anonymous_depth = 0;
+        LW_TLS_SLOT_()->exited = 1;
         return;
     }
     /* Free functions that run now still find the record, through every copy. */
@@ -201,8 +199,10 @@ void lw_thread_exit_(void *value)
         r->slots = slot->next;
         slot->self = NULL;
         slot->next = NULL;
+        slot->exited = 1;
     }
-    (void)lw_key_set_(d->key, (void *)(LW_KEY_NUMBER | LW_KEY_EXITED));
+    LW_TLS_SLOT_()->exited = 1;
+    (void)lw_key_set_(d->key, NULL);
     lw_record_give(d, r);
     /* Release: this thread's sections happen before a lone thread's frees (smr.c). */
     (void)lw_atomic_sub_release_u64(&d->live, 1);

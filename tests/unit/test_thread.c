@@ -452,7 +452,7 @@ static void fork_beside_first_use(void *arg)
     support_join(&thread);
 }
 
-TEST(fork_during_the_first_use)
+TEST(fork_while_another_thread_makes_the_domain)
 {
     int64_t ns;
     for (ns = 0; ns < 2000000; ns += 50000) {
