@@ -205,8 +205,12 @@ static int dict_contains(PyObject *self, PyObject *key)
 /* The attribute `name` of the type or a base, as it stands there: 1 and a new reference, 0, -1. */
 static int type_lookup(PyTypeObject *type, PyObject *name, PyObject **found)
 {
-    PyObject *mro = Py_XNewRef(type->tp_mro);
-    Py_ssize_t bases = mro != NULL ? PyTuple_GET_SIZE(mro) : 0;
+    /* By the attribute, which takes the lock that an assignment to __bases__ holds. */
+    PyObject *mro = PyObject_GetAttrString((PyObject *)type, "__mro__");
+    if (mro == NULL) {
+        return -1;
+    }
+    Py_ssize_t bases = PyTuple_Check(mro) ? PyTuple_GET_SIZE(mro) : 0;
     int status = 0;
     for (Py_ssize_t i = 0; i < bases && status == 0; i++) {
         PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
@@ -220,7 +224,7 @@ static int type_lookup(PyTypeObject *type, PyObject *name, PyObject **found)
             Py_DECREF(names);
         }
     }
-    Py_XDECREF(mro);
+    Py_DECREF(mro);
     return status;
 }
 

@@ -189,6 +189,9 @@ static PyObject *view_and(PyObject *left, PyObject *right)
     }
     PyObject *whole = is_own_set_view(state, left) ? left : right;
     PyObject *part = whole == left ? right : left;
+    if (!is_own_set_view(state, whole)) {
+        Py_RETURN_NOTIMPLEMENTED; /* a view that outlives its module, which was imported again */
+    }
     Py_ssize_t mine = view_length(whole);
     if (PySet_CheckExact(part) && mine <= PySet_GET_SIZE(part)) {
         return PyObject_CallMethod(part, "intersection", "(O)", whole);

@@ -153,11 +153,14 @@ bool lw_domain_fits_(const lw_domain *domain)
 lw_status lw_domain_adopt(lw_domain *other)
 {
     void *none = NULL;
+    int cancel;
     if (!lw_domain_fits_(other)) {
         return LW_VERSION;
     }
+    cancel = lw_cancel_off_();
     lw_pin_(&lw_current);
     lw_thread_fork_init_();
+    lw_cancel_restore_(cancel);
     if (lw_atomic_cas_acq_rel_ptr(&lw_current, &none, other) || none == other) {
         return LW_OK;
     }

@@ -61,13 +61,15 @@ struct LW_ALIGNED(LW_CACHE_LINE) lw_record {
     unsigned closed_count;
     lw_smr_batch due; /* past their grace period, being freed */
     bool freeing;     /* a free function is on this thread's stack */
+    bool asking;      /* `due` are deferred ones */
     size_t collects;  /* since it was asked for deferred objects */
     size_t asked;     /* how many of those were left then */
     size_t asked_bytes;
     lw_atomic_u64 pending;
     lw_atomic_u64 pending_bytes;
     /* ref.c */
-    void *ref_taken; /* the owner's: references taken from the queue and not merged yet */
+    void *ref_taken;   /* the owner's: references taken from the queue and not merged yet */
+    bool ref_draining; /* the owner's: somebody on its stack merges them */
     lw_rawlock ref_lock;
     LW_PLAIN(bool) ref_alive; /* under ref_lock: a thread owns this record and will merge */
     /* thread.c */
@@ -123,7 +125,7 @@ struct lw_domain {
     lw_smr_batch smr_orphans;  /* of threads that have exited, or that have no record */
     lw_smr_batch smr_waiting;  /* orphans whose grace period has begun */
     lw_smr_batch smr_deferred; /* past their grace period; their free functions said "not now" */
-    lw_atomic_u64 smr_deferred_count; /* hints, read without the lock */
+    lw_atomic_u64 smr_deferred_count; /* and those that a thread is being asked for; hints */
     lw_atomic_u64 smr_deferred_bytes;
 
     lw_park_queue park_queues[LW_PARK_QUEUES];

@@ -171,7 +171,9 @@ void lw_thread_exit_(void *value)
     /* Free functions that run now still find the record, through every copy. */
     (void)lw_key_set_(d->key, r);
     do {
-        /* A thread that ends inside of a section ends the section. */
+        /* A thread that ends inside of a section ends the section; one that a destroy function
+         * ends is not inside of that any more. */
+        r->ref_draining = false;
         r->head.smr_depth = 0;
         lw_atomic_store_release_u64(&r->head.smr_epoch, 0);
         for (i = 0; i < LW_MODULES; i++) {
@@ -232,7 +234,7 @@ static void lw_record_forked(lw_record *r)
     static const lw_smr_batch none = {NULL, NULL, 0, 0, 0};
     r->open = r->due = none;
     r->closed_count = 0;
-    r->freeing = false;
+    r->freeing = r->asking = r->ref_draining = false;
     r->asked = r->asked_bytes = 0;
     lw_atomic_store_relaxed_u64(&r->pending, 0);
     lw_atomic_store_relaxed_u64(&r->pending_bytes, 0);
@@ -275,9 +277,9 @@ static void lw_fork_child(void)
         static const lw_smr_batch none = {NULL, NULL, 0, 0, 0};
         d->smr_orphans = d->smr_waiting = d->smr_deferred = none;
         lw_atomic_store_relaxed_u32(&d->smr_left, 0);
-        lw_atomic_store_relaxed_u64(&d->smr_deferred_count, 0);
-        lw_atomic_store_relaxed_u64(&d->smr_deferred_bytes, 0);
     }
+    lw_atomic_store_relaxed_u64(&d->smr_deferred_count, d->smr_deferred.count);
+    lw_atomic_store_relaxed_u64(&d->smr_deferred_bytes, d->smr_deferred.bytes);
 }
 
 /* Child handlers run in the order of their installation. Where there are constructors ours is

@@ -67,13 +67,17 @@ static bool lw_ref_merge(lw_ref_t *ref)
 static size_t lw_ref_drain_record(lw_record *r)
 {
     size_t merged = 0;
+    if (r->ref_draining) {
+        return 0; /* a `destroy` below drops references; the loop that called it goes on */
+    }
+    r->ref_draining = true;
     for (;;) {
-        /* What is taken lies in the record: a `destroy` may drain too, or end this thread. */
+        /* What is taken lies in the record: a `destroy` may end this thread. */
         lw_ref_t *ref = (lw_ref_t *)r->ref_taken;
         lw_ref_destroy_fn destroy;
         if (ref == NULL) {
             if (lw_atomic_load_relaxed_ptr(&r->head.ref_queue) == NULL) {
-                return merged;
+                break;
             }
             lw_rawlock_lock_(&r->ref_lock);
             r->ref_taken = lw_ref_link(lw_atomic_load_relaxed_ptr(&r->head.ref_queue));
@@ -88,6 +92,8 @@ static size_t lw_ref_drain_record(lw_record *r)
             destroy(ref);
         }
     }
+    r->ref_draining = false;
+    return merged;
 }
 
 static void lw_ref_drain_hook(lw_record *r)

@@ -114,11 +114,18 @@ static bool lw_smr_alone(lw_domain *d, const lw_record *self)
            lw_atomic_load_acquire_u64(&d->smr_anonymous) == 0;
 }
 
-/* Under the lock, after a change of the deferred objects. */
-static void lw_smr_note_deferred(lw_domain *d)
+/* The deferred objects are counted with those that a thread is being asked for again: two threads
+ * that refuse must not take each other's batch for the end of all. */
+static void lw_smr_count_deferred(lw_domain *d, size_t bytes)
 {
-    lw_atomic_store_relaxed_u64(&d->smr_deferred_count, d->smr_deferred.count);
-    lw_atomic_store_relaxed_u64(&d->smr_deferred_bytes, d->smr_deferred.bytes);
+    (void)lw_atomic_add_relaxed_u64(&d->smr_deferred_count, 1);
+    (void)lw_atomic_add_relaxed_u64(&d->smr_deferred_bytes, bytes);
+}
+
+static void lw_smr_uncount_deferred(lw_domain *d, size_t count, size_t bytes)
+{
+    (void)lw_atomic_sub_relaxed_u64(&d->smr_deferred_count, count);
+    (void)lw_atomic_sub_relaxed_u64(&d->smr_deferred_bytes, bytes);
 }
 
 static bool lw_smr_grown(size_t now, size_t asked, size_t least)
@@ -145,32 +152,32 @@ static bool lw_smr_due_to_ask(lw_domain *d, lw_record *self)
 }
 
 /* Runs the free functions of a batch, with nothing held. Returns how many objects are gone. A free
- * function that ends the thread leaves the rest in the batch. */
-static size_t lw_smr_free(lw_domain *d, lw_smr_batch *batch)
+ * function that ends the thread leaves the rest in the batch. `again`: they were deferred. */
+static size_t lw_smr_free(lw_domain *d, lw_smr_batch *batch, bool again)
 {
-    lw_smr_batch kept = {NULL, NULL, 0, 0, 0};
-    size_t count = batch->count;
-    size_t bytes = batch->bytes;
+    size_t each = batch->count != 0 ? batch->bytes / batch->count : 0; /* about */
+    size_t freed = 0;
     while (batch->first != NULL) {
         lw_smr_node *node = batch->first;
         batch->first = node->next; /* before: the node goes with its object */
         batch->count--;
+        batch->bytes -= each;
         if (batch->first == NULL) {
             (void)lw_batch_take(batch);
         }
-        if (!node->free_fn(node)) {
-            lw_batch_add(&kept, node, 0);
+        if (again) {
+            lw_smr_uncount_deferred(d, 1, each);
+        }
+        if (node->free_fn(node)) {
+            freed++;
+        } else {
+            lw_rawlock_lock_(&d->smr_lock);
+            lw_batch_add(&d->smr_deferred, node, each);
+            lw_smr_count_deferred(d, each);
+            lw_rawlock_unlock_(&d->smr_lock);
         }
     }
-    if (kept.count != 0) {
-        kept.bytes = bytes / count * kept.count; /* about */
-        count -= kept.count;
-        lw_rawlock_lock_(&d->smr_lock);
-        lw_batch_join(&d->smr_deferred, &kept);
-        lw_smr_note_deferred(d);
-        lw_rawlock_unlock_(&d->smr_lock);
-    }
-    return count;
+    return freed;
 }
 
 static void lw_smr_account(lw_record *self)
@@ -192,30 +199,42 @@ static void lw_smr_note_left(lw_domain *d)
                                 d->smr_orphans.first != NULL || d->smr_waiting.first != NULL);
 }
 
-/* What threads that are gone have left. `deferred`: also ask again those that said "not now". */
-static size_t lw_smr_collect_orphans(lw_domain *d, bool deferred)
+/* What threads that are gone have left, and what was deferred. `self`: this thread's record, if it
+ * has one. */
+static size_t lw_smr_collect_orphans(lw_domain *d, lw_record *self, bool deferred)
 {
-    lw_smr_batch due = {NULL, NULL, 0, 0, 0};
+    lw_smr_batch here = {NULL, NULL, 0, 0, 0};
+    lw_smr_batch *due = self != NULL ? &self->due : &here;
     size_t freed = 0;
-    if (!deferred && lw_atomic_load_relaxed_u32(&d->smr_left) == 0) {
-        return 0;
+    if (lw_atomic_load_relaxed_u32(&d->smr_left) != 0) {
+        lw_rawlock_lock_(&d->smr_lock);
+        if (d->smr_waiting.first == NULL && d->smr_orphans.first != NULL) {
+            lw_batch_join(&d->smr_waiting, &d->smr_orphans);
+            d->smr_waiting.stamp = lw_smr_begin(d);
+        }
+        if (d->smr_waiting.first != NULL && d->smr_waiting.stamp <= lw_smr_oldest(d)) {
+            lw_batch_join(due, &d->smr_waiting);
+        }
+        lw_smr_note_left(d);
+        lw_rawlock_unlock_(&d->smr_lock);
+        freed = lw_smr_free(d, due, false);
     }
-    lw_rawlock_lock_(&d->smr_lock);
-    if (d->smr_waiting.first == NULL && d->smr_orphans.first != NULL) {
-        lw_batch_join(&d->smr_waiting, &d->smr_orphans);
-        d->smr_waiting.stamp = lw_smr_begin(d);
-    }
-    if (d->smr_waiting.first != NULL && d->smr_waiting.stamp <= lw_smr_oldest(d)) {
-        due = lw_batch_take(&d->smr_waiting);
-    }
-    if (deferred) {
-        lw_batch_join(&due, &d->smr_deferred);
-        lw_smr_note_deferred(d);
-    }
-    lw_smr_note_left(d);
-    lw_rawlock_unlock_(&d->smr_lock);
-    if (due.first != NULL) {
-        freed = lw_smr_free(d, &due);
+    if (deferred && lw_atomic_load_relaxed_u64(&d->smr_deferred_count) != 0) {
+        lw_rawlock_lock_(&d->smr_lock);
+        lw_batch_join(due, &d->smr_deferred);
+        if (due->count != 0) {
+            size_t rest = due->bytes % due->count; /* as lw_smr_free counts them */
+            due->bytes -= rest;
+            lw_smr_uncount_deferred(d, 0, rest);
+        }
+        lw_rawlock_unlock_(&d->smr_lock);
+        if (self != NULL) {
+            self->asking = true;
+        }
+        freed += lw_smr_free(d, due, true);
+        if (self != NULL) {
+            self->asking = false;
+        }
     }
     return freed;
 }
@@ -240,7 +259,7 @@ static size_t lw_smr_collect(lw_domain *d, lw_record *self, lw_smr_ask ask)
         self->closed_count = 0;
         lw_batch_join(&self->due, &self->open);
         /* Again: a free function may retire more. */
-        freed += lw_smr_free(d, &self->due);
+        freed += lw_smr_free(d, &self->due, false);
     }
     if (self->open.first != NULL) {
         lw_smr_batch batch = lw_batch_take(&self->open);
@@ -262,13 +281,13 @@ static size_t lw_smr_collect(lw_domain *d, lw_record *self, lw_smr_ask ask)
         }
         self->closed_count = kept;
     }
-    freed += lw_smr_free(d, &self->due);
+    freed += lw_smr_free(d, &self->due, false);
     lw_smr_account(self);
     if (ask == LW_SMR_ASK_IN_TURN &&
         (++self->collects >= LW_SMR_ASK_EVERY + self->asked / 4 || lw_smr_due_to_ask(d, self))) {
         ask = LW_SMR_ASK_ALL;
     }
-    freed += lw_smr_collect_orphans(d, ask == LW_SMR_ASK_ALL);
+    freed += lw_smr_collect_orphans(d, self, ask == LW_SMR_ASK_ALL);
     if (ask == LW_SMR_ASK_ALL) {
         self->collects = 0;
         self->asked = (size_t)lw_atomic_load_relaxed_u64(&d->smr_deferred_count);
@@ -297,11 +316,15 @@ static void lw_smr_close(lw_record *r)
     for (i = 0; i < r->closed_count; i++) {
         lw_batch_join(&d->smr_orphans, &r->closed[i]);
     }
-    lw_batch_join(&d->smr_orphans, &r->due); /* if a free function ends the thread */
+    /* If a free function ends the thread. */
+    if (r->asking) {
+        lw_smr_uncount_deferred(d, r->due.count, r->due.bytes);
+    }
+    lw_batch_join(&d->smr_orphans, &r->due);
     lw_smr_note_left(d);
     lw_rawlock_unlock_(&d->smr_lock);
     r->closed_count = 0;
-    r->freeing = false;
+    r->freeing = r->asking = false;
     r->asked = r->asked_bytes = 0;
     lw_smr_account(r);
 }
@@ -336,9 +359,12 @@ LW_COLD void lw_smr_exit_slow_(void)
     }
     if (--slot->anonymous_depth == 0) {
         lw_domain *d = lw_domain_get();
+        uint64_t open = lw_atomic_load_relaxed_u64(&d->smr_anonymous);
         lw_thread_add_anonymous_(d, -1);
-        /* (7) release: as (6). */
-        (void)lw_atomic_sub_release_u64(&d->smr_anonymous, 1);
+        /* (7) release: as (6). Not below zero: without a key, the child of a fork may not know of
+         * this section. */
+        while (open != 0 && !lw_atomic_cas_release_u64(&d->smr_anonymous, &open, open - 1)) {
+        }
     }
 }
 
@@ -364,7 +390,7 @@ static size_t lw_smr_collect_anonymous(lw_domain *d, bool deferred)
     size_t freed = 0;
     if (slot->anonymous_freeing == 0) {
         slot->anonymous_freeing = 1;
-        freed = lw_smr_collect_orphans(d, deferred);
+        freed = lw_smr_collect_orphans(d, NULL, deferred);
         slot->anonymous_freeing = 0;
     }
     return freed;
@@ -533,9 +559,11 @@ lw_smr_stats lw_smr_get_stats(void)
     const lw_record *r = (const lw_record *)lw_atomic_load_acquire_ptr(&d->records);
     lw_smr_stats stats;
     lw_rawlock_lock_(&d->smr_lock);
-    stats.pending = d->smr_orphans.count + d->smr_waiting.count + d->smr_deferred.count;
-    stats.pending_bytes = d->smr_orphans.bytes + d->smr_waiting.bytes + d->smr_deferred.bytes;
+    stats.pending = d->smr_orphans.count + d->smr_waiting.count;
+    stats.pending_bytes = d->smr_orphans.bytes + d->smr_waiting.bytes;
     lw_rawlock_unlock_(&d->smr_lock);
+    stats.pending += (size_t)lw_atomic_load_relaxed_u64(&d->smr_deferred_count);
+    stats.pending_bytes += (size_t)lw_atomic_load_relaxed_u64(&d->smr_deferred_bytes);
     for (; r != NULL; r = LW_PLAIN_GET(r->next)) {
         stats.pending += (size_t)lw_atomic_load_relaxed_u64(&r->pending);
         stats.pending_bytes += (size_t)lw_atomic_load_relaxed_u64(&r->pending_bytes);

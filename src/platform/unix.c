@@ -30,9 +30,12 @@ void lw_yield_(void)
 void lw_sleep_(int64_t ns)
 {
     struct timespec wait;
+    int cancel;
     wait.tv_sec = (time_t)(ns / 1000000000);
     wait.tv_nsec = (long)(ns % 1000000000);
+    cancel = lw_cancel_off_(); /* the caller may have detached from its host */
     nanosleep(&wait, NULL);
+    lw_cancel_restore_(cancel);
 }
 
 unsigned lw_processors_(void)

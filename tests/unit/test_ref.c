@@ -707,3 +707,35 @@ TEST(destroy_that_ends_the_thread_loses_no_other)
         CHECK_EQ(destroyed(&e.objects[i]), 1);
     }
 }
+
+/* ---- Destroy functions that drop others of the owner's: one after the other, not nested ---- */
+
+enum { PARENTS = 100000 };
+
+static void dec_all(void *arg)
+{
+    object *parents = (object *)arg;
+    int i;
+    for (i = 0; i < PARENTS; i++) {
+        lw_ref_dec(&parents[i].ref, destroy);
+    }
+}
+
+TEST(draining_does_not_recurse)
+{
+    object *parents = (object *)calloc(2 * PARENTS, sizeof *parents);
+    int i;
+    CHECK(parents != NULL);
+    for (i = 0; i < 2 * PARENTS; i++) {
+        make(&parents[i]);
+    }
+    for (i = 0; i < PARENTS; i++) {
+        parents[i].next = &parents[PARENTS + i];
+    }
+    support_run(1, dec_all, parents, sizeof *parents);
+    CHECK_EQ(lw_ref_drain(), PARENTS);
+    for (i = 0; i < 2 * PARENTS; i++) {
+        CHECK_EQ(destroyed(&parents[i]), 1);
+    }
+    free(parents);
+}

@@ -945,10 +945,10 @@ TEST(refused_bytes_are_bounded_while_others_retire_a_little)
 /* One that always refuses is not asked at each of its calls, and keeps nobody from being asked. */
 static int asked;
 
-static bool refuse(lw_smr_node *node)
+static bool refuse_counted(lw_smr_node *node)
 {
     (void)node;
-    asked++;
+    __atomic_fetch_add(&asked, 1, __ATOMIC_RELAXED);
     return false;
 }
 
@@ -958,10 +958,31 @@ TEST(refusing_is_asked_a_bounded_number_of_times)
     int i;
     CHECK(lw_thread_self() != NULL);
     for (i = 0; i < N; i++) {
-        lw_smr_retire_node(&fresh_object()->node, refuse, sizeof(object));
+        lw_smr_retire_node(&fresh_object()->node, refuse_counted, sizeof(object));
     }
     CHECK(asked >= N);
     CHECK(asked < 40 * N);
+}
+
+/* Two that refuse do not undo each other's count of what they were asked for. */
+static void retire_refused(void *arg)
+{
+    int i;
+    (void)arg;
+    for (i = 0; i < 5000; i++) {
+        object *o = fresh_object();
+        lw_smr_retire_node(&o->node, refuse_counted, sizeof *o);
+    }
+}
+
+TEST(refusing_by_two_is_asked_a_bounded_number_of_times)
+{
+    char unused[2] = {0};
+    CHECK(lw_thread_self() != NULL);
+    support_run(2, retire_refused, unused, 1);
+    retire_refused(NULL);
+    CHECK_EQ(lw_smr_get_stats().pending, 15000);
+    CHECK(__atomic_load_n(&asked, __ATOMIC_RELAXED) < 40 * 15000);
 }
 
 /* ---- A free function that ends its thread: the rest of the batch is freed by others ---- */
