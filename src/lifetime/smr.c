@@ -14,10 +14,9 @@
 #define LW_SMR_SLEEP_MAX_NS INT64_C(1000000)
 
 /* Objects that were refused are offered to a thread again when, since it was asked, another batch
- * of them has gathered, or, of many, as many again, up to ASK_BATCHES batches; and after ASK_EVERY
- * of its collections, and a quarter as many more as it refused. So neither side waits for ever, and
- * a thread that always refuses does so some ten times for each object. */
-#define LW_SMR_ASK_BATCHES 16
+ * of them has gathered, or, of many, as many again; and after ASK_EVERY of its collections, and a
+ * quarter as many more as it refused. So neither side waits for ever, and a thread that always
+ * refuses does so some ten times for each object. */
 #define LW_SMR_ASK_EVERY 16
 
 static void lw_batch_add(lw_smr_batch *b, lw_smr_node *node, size_t bytes)
@@ -130,8 +129,7 @@ static void lw_smr_uncount_deferred(lw_domain *d, size_t count, size_t bytes)
 
 static bool lw_smr_grown(size_t now, size_t asked, size_t least)
 {
-    size_t most = least * LW_SMR_ASK_BATCHES;
-    return now >= asked + (asked < least ? least : asked > most ? most : asked);
+    return now >= asked + (asked < least ? least : asked);
 }
 
 /* Whether so many objects have been deferred since this thread was asked that it is to be asked

@@ -969,7 +969,7 @@ static void retire_refused(void *arg)
 {
     int i;
     (void)arg;
-    for (i = 0; i < 5000; i++) {
+    for (i = 0; i < 60000; i++) {
         object *o = fresh_object();
         lw_smr_retire_node(&o->node, refuse_counted, sizeof *o);
     }
@@ -978,11 +978,14 @@ static void retire_refused(void *arg)
 TEST(refusing_by_two_is_asked_a_bounded_number_of_times)
 {
     char unused[2] = {0};
+    int i;
     CHECK(lw_thread_self() != NULL);
+    for (i = 0; i < 4; i++) {
+        retire_refused(NULL);
+    }
     support_run(2, retire_refused, unused, 1);
-    retire_refused(NULL);
-    CHECK_EQ(lw_smr_get_stats().pending, 15000);
-    CHECK(__atomic_load_n(&asked, __ATOMIC_RELAXED) < 40 * 15000);
+    CHECK_EQ(lw_smr_get_stats().pending, 360000);
+    CHECK(__atomic_load_n(&asked, __ATOMIC_RELAXED) < 40 * 360000);
 }
 
 /* ---- A free function that ends its thread: the rest of the batch is freed by others ---- */
