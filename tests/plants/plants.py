@@ -348,6 +348,18 @@ PLANTS = (
         (Catch("test_ref", "handed_over_reference_is_merged_by_drain"),),
     ),
     Plant(
+        "drain-recurses",
+        "destroy functions that drop other objects merge the queue inside of each other",
+        (
+            Edit(
+                REF,
+                "    if (r->ref_draining) {\n",
+                "    if (r->ref_draining && r->slots == NULL) {\n",
+            ),
+        ),
+        (Catch("test_ref", "draining_does_not_recurse", "signal 11"),),
+    ),
+    Plant(
         "count-wraps-in-a-merge",
         "more references than the merged count has bits for make it zero",
         (Edit(REF, "if (local > LW_REF_MOST_) {", "if (local == LW_REF_IMMORTAL_) {"),),
