@@ -452,7 +452,7 @@ PLANTS = (
         "R14-thread-ends-inside-of-a-free-function",
         "the next owner of its record never reclaims",
         "smr",
-        (Edit(SMR, "    r->freeing = false;\n    r->asked", "    r->asked"),),
+        (Edit(SMR, "r->freeing = r->asking = false;", "r->asking = false;"),),
         ("smr_killed",),
     ),
     Plant(
