@@ -379,7 +379,7 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("c-release", 300, c_tests("release", ("unit", *SERIAL_LABELS))),
         Step("bench", 300, bench_runs),
         Step("fuzz", 300, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"})),
-        Step(f"python-{tsan[-1].tag}", 600, tsan_python_tests(tsan[-1]), tsan[-1]),
+        Step(f"python-{tsan[-1].tag}", 900, tsan_python_tests(tsan[-1]), tsan[-1]),
     ]
 
 
