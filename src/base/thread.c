@@ -229,10 +229,11 @@ size_t lw_thread_record_count(void)
  * and the fork, may use the library. So the child may find what a thread of the parent was changing
  * half-changed, and keeps only what is whole at every moment: the list of records, the clock. */
 
+static const lw_smr_batch lw_no_batch = {NULL, NULL, 0, 0, 0};
+
 static void lw_record_forked(lw_record *r)
 {
-    static const lw_smr_batch none = {NULL, NULL, 0, 0, 0};
-    r->open = r->due = none;
+    r->open = r->due = lw_no_batch;
     r->closed_count = 0;
     r->freeing = r->asking = r->ref_draining = false;
     r->asked = r->asked_bytes = 0;
@@ -274,8 +275,7 @@ static void lw_fork_child(void)
     lw_atomic_store_relaxed_u64(&d->smr_anonymous, lw_thread_anonymous_(d));
     if (lw_rawlock_forked_(&d->smr_lock)) {
         /* Its holder was changing the lists: abandoned. */
-        static const lw_smr_batch none = {NULL, NULL, 0, 0, 0};
-        d->smr_orphans = d->smr_waiting = d->smr_deferred = none;
+        d->smr_orphans = d->smr_waiting = d->smr_deferred = lw_no_batch;
         lw_atomic_store_relaxed_u32(&d->smr_left, 0);
     }
     lw_atomic_store_relaxed_u64(&d->smr_deferred_count, d->smr_deferred.count);
@@ -293,8 +293,7 @@ void lw_thread_fork_init_(void)
     }
 }
 
-#if defined(__ELF__) && defined(__GLIBC__) && !defined(LW_PLATFORM_MODEL) &&                       \
-    !defined(LW_MODEL_REAL_PLATFORM)
+#if defined(__ELF__) && defined(__GLIBC__) && !defined(LW_ATOMIC_RELACY)
 __attribute__((constructor)) static void lw_thread_loaded(void)
 {
     lw_thread_fork_init_();

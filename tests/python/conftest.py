@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -22,8 +21,6 @@ _report = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell starts a job in the background with Ctrl-C ignored, and tests of Ctrl-C would wait.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Standard error as it is outside of tests: inside, it is captured, and would be lost.
     config.stash[_report] = os.dup(2)
 

@@ -705,14 +705,19 @@ static void anonymous_reader(void *arg)
     CHECK(lw_thread_self() != NULL);
 }
 
-TEST(section_without_a_record_counts)
+static void start_anonymous_reader(support_thread *thread)
 {
-    support_thread thread;
     heap_install();
     CHECK(lw_thread_self() != NULL);
     heap_fail_after(0);
-    support_start(&thread, anonymous_reader, NULL);
+    support_start(thread, anonymous_reader, NULL);
     support_await(&anonymous_done, 1);
+}
+
+TEST(section_without_a_record_counts)
+{
+    support_thread thread;
+    start_anonymous_reader(&thread);
     retire();
     CHECK_EQ(lw_smr_poll(), 0);
     CHECK_EQ(lw_smr_poll(), 0);
@@ -1040,7 +1045,7 @@ TEST(exit_inside_a_section_frees_outside_of_it)
     reader_tell(&r, READER_STOP);
 }
 
-static void end_inside_without_a_record(void *arg)
+static void enter_without_a_record(void *arg)
 {
     (void)arg;
     heap_fail_after(0);
@@ -1054,7 +1059,7 @@ TEST(exit_inside_a_section_without_a_record_ends_it)
     char unused = 0;
     heap_install();
     CHECK(lw_thread_self() != NULL);
-    support_run(1, end_inside_without_a_record, &unused, 1);
+    support_run(1, enter_without_a_record, &unused, 1);
     CHECK(lw_smr_grace_passed(lw_smr_grace_start()));
     retire();
     CHECK_EQ(lw_smr_flush(), LW_OK);
@@ -1136,11 +1141,7 @@ TEST(fork_while_others_poll)
 TEST(fork_beside_a_section_without_a_record)
 {
     support_thread thread;
-    heap_install();
-    CHECK(lw_thread_self() != NULL);
-    heap_fail_after(0);
-    support_start(&thread, anonymous_reader, NULL);
-    support_await(&anonymous_done, 1);
+    start_anonymous_reader(&thread);
     support_fork_ok(child_polls, NULL);
     support_reach(&anonymous_step, 1);
     support_join(&thread);
@@ -1155,10 +1156,7 @@ static void child_ends_section(void *arg)
 
 static void fork_in_section_without_a_record(void *arg)
 {
-    heap_fail_after(0);
-    CHECK(lw_thread_self() == NULL);
-    lw_smr_enter();
-    heap_fail_after(-1);
+    enter_without_a_record(arg);
     support_fork_ok(child_ends_section, arg);
     lw_smr_exit();
 }

@@ -70,12 +70,14 @@ def missing_kinds(found: list[Interpreter]) -> list[str]:
     ]
 
 
+def shortened(failures: list[str]) -> list[str]:
+    left = len(failures) - SHOWN_FAILURES
+    return [*failures[:SHOWN_FAILURES], *([f"and {left} more"] if left > 0 else [])]
+
+
 def show_failure(console: Console, one: Finished) -> None:
-    for failure in one.outcome.failures[:SHOWN_FAILURES]:
+    for failure in shortened(one.outcome.failures):
         console.print(f"    {failure}", markup=False, highlight=False, soft_wrap=True)
-    left = len(one.outcome.failures) - SHOWN_FAILURES
-    if left > 0:
-        console.print(f"    and {left} more", highlight=False)
     try:
         lines = one.log.read_text(errors="replace").splitlines()
     except OSError:
@@ -116,10 +118,8 @@ def show_table(console: Console, group: str, finished: list[Finished]) -> None:
 
 def say_failures(step: str, failures: list[str]) -> None:
     """Once more at the end, where somebody who has only the last lines of a log can see them."""
-    for failure in failures[:SHOWN_FAILURES]:
+    for failure in shortened(failures):
         say(f"FAILED in {step}: {failure}")
-    if len(failures) > SHOWN_FAILURES:
-        say(f"FAILED in {step}: and {len(failures) - SHOWN_FAILURES} more")
 
 
 def show(console: Console, title: str, one: Finished) -> None:
