@@ -73,13 +73,12 @@ typedef struct lw_map_config {
      * insertion alone. */
     void (*ref)(void *context, uint64_t value);
     bool (*release)(void *context, uint64_t key, uint64_t value, unsigned what);
-    /* How many bytes a value keeps in memory (may be NULL: as good as none), for the byte budget of
-     * smr.h: without it an operation that takes out values of a megabyte leaves dozens of them
-     * waiting. Called by an operation on what it has just taken out or overwritten, in a map with
-     * `release` that is not exclusive: no lock is held, no section is open, and the map's reference
-     * is not given up yet. No foreign code. `weigh_key`: the same for the keys of LW_KEY_CUSTOM. */
-    size_t (*weigh)(void *context, uint64_t value);
-    size_t (*weigh_key)(void *context, uint64_t key);
+    /* How many bytes that which `release` will let go keeps in memory (may be NULL: as good as
+     * none), for the byte budget of smr.h: without it an operation that takes out values of a
+     * megabyte leaves dozens of them waiting. Called by an operation on what it has just taken out
+     * or overwritten, in a map with `release` that is not exclusive: no lock is held, no section is
+     * open, and the map's references are not given up yet. No foreign code. */
+    size_t (*weigh)(void *context, uint64_t key, uint64_t value, unsigned what);
     void *context;
     /* Readers and writers exclude each other already (all hold the GIL): release at once, after the
      * lock is dropped, without a grace period. `release` must not refuse then. */

@@ -306,29 +306,22 @@ static void lw_map_dispose(lw_map_t *map, lw_smr_node *node, lw_smr_free_fn free
 
 /* What waits for a grace period counts with what it keeps in memory; nothing of an exclusive map
  * waits. */
-static size_t lw_map_weight(const lw_map_t *map, uint64_t value)
+static size_t lw_map_weight(const lw_map_t *map, uint64_t key, uint64_t value, unsigned what)
 {
     bool asks = map->owner != NULL && !map->config.exclusive && map->config.weigh != NULL;
-    return asks ? map->config.weigh(map->config.context, value) : 0;
-}
-
-/* No writer changes the value of an entry that is out of the map. */
-static size_t lw_map_entry_weight(const lw_map_t *map, const lw_entry *e)
-{
-    size_t bytes = lw_map_weight(map, lw_atomic_load_relaxed_u64(&e->value));
-    if (map->config.keys == LW_KEY_CUSTOM && map->owner != NULL && !map->config.exclusive &&
-        map->config.weigh_key != NULL) {
-        bytes += map->config.weigh_key(map->config.context, *lw_entry_number(e));
-    }
-    return bytes;
+    return asks ? map->config.weigh(map->config.context, key, value, what) : 0;
 }
 
 static void lw_map_dispose_entry(lw_map_t *map, lw_entry *e)
 {
     size_t size = map->config.keys == LW_KEY_BYTES ? *lw_entry_size(e) : 0;
+    bool custom = map->config.keys == LW_KEY_CUSTOM;
+    /* No writer changes the value of an entry that is out of the map. */
+    size_t weight =
+        lw_map_weight(map, custom ? *lw_entry_number(e) : 0, lw_atomic_load_relaxed_u64(&e->value),
+                      custom ? LW_MAP_KEY | LW_MAP_VALUE : LW_MAP_VALUE);
     lw_map_dispose(map, &e->node, lw_free_entry,
-                   sizeof *e + lw_entry_extra(map->config.keys, size) +
-                       lw_map_entry_weight(map, e));
+                   sizeof *e + lw_entry_extra(map->config.keys, size) + weight);
 }
 
 /* ---- tables ---- */
@@ -410,7 +403,7 @@ static lw_stripe *lw_map_stripe(const lw_map_t *map, uint64_t hash)
 
 lw_map_t *lw_map_new(const lw_map_config *config)
 {
-    static const lw_map_config plain = {LW_KEY_U64, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, false};
+    static const lw_map_config plain = {LW_KEY_U64, 0, 0, 0, NULL, NULL, NULL, NULL, false};
     lw_map_t *map;
     size_t stripes;
     if (config == NULL) {
@@ -846,7 +839,7 @@ static lw_status lw_map_write(lw_map_t *map, lw_map_op op, const lw_key_t *key, 
     if (overwritten && old_node != NULL) {
         old_node->value = old;
         lw_map_dispose(map, &old_node->node, lw_free_old_value,
-                       sizeof *old_node + lw_map_weight(map, old));
+                       sizeof *old_node + lw_map_weight(map, 0, old, LW_MAP_VALUE));
         old_node = NULL;
     } else if (overwritten && owned) { /* exclusive */
         (void)map->owner->release(map->owner->context, 0, old, LW_MAP_VALUE);

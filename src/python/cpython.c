@@ -290,10 +290,11 @@ static size_t lw_py_weight(PyObject *object)
     return bytes;
 }
 
-static size_t lw_py_weigh(void *context, uint64_t object)
+static size_t lw_py_weigh(void *context, uint64_t key, uint64_t value, unsigned what)
 {
     (void)context;
-    return lw_py_weight((PyObject *)lw_ptr_value(object));
+    return ((what & LW_MAP_VALUE) != 0 ? lw_py_weight((PyObject *)lw_ptr_value(value)) : 0) +
+           ((what & LW_MAP_KEY) != 0 ? lw_py_weight((PyObject *)lw_ptr_value(key)) : 0);
 }
 
 typedef struct lw_py_note {
@@ -371,8 +372,7 @@ static bool lw_py_release(void *context, uint64_t key, uint64_t value, unsigned 
 
 lw_map_config lw_py_map_config(lw_key_kind keys)
 {
-    lw_map_config config = {keys,          0,           0,           0,    lw_py_ref,
-                            lw_py_release, lw_py_weigh, lw_py_weigh, NULL, false};
+    lw_map_config config = {keys, 0, 0, 0, lw_py_ref, lw_py_release, lw_py_weigh, NULL, false};
 #ifdef Py_GIL_DISABLED
     config.context = lw_py_home_required("lw_py_map_config");
 #else

@@ -714,7 +714,7 @@ PLANTS = (
         (
             Edit(
                 MAP,
-                "return asks ? map->config.weigh(map->config.context, value) : 0;",
+                "return asks ? map->config.weigh(map->config.context, key, value, what) : 0;",
                 "return asks && value == 0 ? 1 : 0;",
             ),
         ),
@@ -726,7 +726,13 @@ PLANTS = (
     Plant(
         "keys-weigh-nothing",
         "a removed entry counts without its key, however large that is (F12)",
-        (Edit(MAP, "        map->config.weigh_key != NULL) {", "        false) {"),),
+        (
+            Edit(
+                MAP,
+                "map->config.weigh(map->config.context, key, value, what)",
+                "map->config.weigh(map->config.context, 0, value, LW_MAP_VALUE)",
+            ),
+        ),
         (Catch("test_map", "keys_and_values_count_by_their_weight"),),
     ),
     # ---- domain ----

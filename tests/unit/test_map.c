@@ -10,15 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+static lw_map_t *map_by(const lw_map_config *config)
+{
+    lw_map_t *map = lw_map_new(config);
+    CHECK(map != NULL);
+    return map;
+}
+
 static lw_map_t *map_of(lw_key_kind keys)
 {
     lw_map_config config;
-    lw_map_t *map;
     memset(&config, 0, sizeof config);
     config.keys = keys;
-    map = lw_map_new(&config);
-    CHECK(map != NULL);
-    return map;
+    return map_by(&config);
 }
 
 static void map_end(lw_map_t *map)
@@ -579,8 +583,7 @@ static void scan_under_change(bool grow_first, size_t stay, size_t swell, uint64
     bool more, full = !grow_first;
     memset(&config, 0, sizeof config);
     config.seed = seed;
-    map = lw_map_new(&config);
-    CHECK(map != NULL);
+    map = map_by(&config);
     memset(&cursor, 0, sizeof cursor);
     memset(&seen_all, 0, sizeof seen_all);
     for (i = 0; i < (full ? stay + swell : stay); i++) {
@@ -743,19 +746,22 @@ static bool owned_release(void *context, uint64_t key, uint64_t value, unsigned 
     return true;
 }
 
-static lw_map_t *owning_map(lw_key_kind keys, bool exclusive)
+static lw_map_config owning_config(lw_key_kind keys, bool exclusive)
 {
     lw_map_config config;
-    lw_map_t *map;
     memset(&config, 0, sizeof config);
     config.keys = keys;
     config.ref = owned_ref;
     config.release = owned_release;
     config.context = things;
     config.exclusive = exclusive;
-    map = lw_map_new(&config);
-    CHECK(map != NULL);
-    return map;
+    return config;
+}
+
+static lw_map_t *owning_map(lw_key_kind keys, bool exclusive)
+{
+    lw_map_config config = owning_config(keys, exclusive);
+    return map_by(&config);
 }
 
 /* A reference of the caller's, to give to the map. */
@@ -945,44 +951,31 @@ enum { HEAVY = LW_SMR_BATCH_BYTES, KEY_WEIGHT = 3000, VALUE_WEIGHT = 500 };
 
 static size_t value_weight, weighed;
 
-static size_t owned_weigh(void *context, uint64_t value)
+static size_t owned_weigh(void *context, uint64_t key, uint64_t value, unsigned what)
 {
-    counted *c = (counted *)lw_ptr_value(value);
+    counted *v = (counted *)lw_ptr_value(value), *k = (counted *)lw_ptr_value(key);
     CHECK(context == things);
     CHECK(!lw_smr_in_section());
     lw_mutex_lock(&release_mutex);
     lw_mutex_unlock(&release_mutex);
-    CHECK(!c->key);
-    CHECK(c->refs > 0); /* the map's own */
+    CHECK((what & LW_MAP_VALUE) != 0);
+    CHECK(!v->key);
+    CHECK(v->refs > 0); /* the map's own */
     weighed++;
-    return value_weight;
-}
-
-static size_t owned_weigh_key(void *context, uint64_t key)
-{
-    counted *c = (counted *)lw_ptr_value(key);
-    CHECK(context == things);
-    CHECK(!lw_smr_in_section());
-    CHECK(c->key);
-    CHECK(c->refs > 0);
-    return KEY_WEIGHT;
+    if ((what & LW_MAP_KEY) == 0) {
+        CHECK_EQ(key, 0);
+        return value_weight;
+    }
+    CHECK(k->key);
+    CHECK(k->refs > 0);
+    return value_weight + KEY_WEIGHT;
 }
 
 static lw_map_t *weighing_map(lw_key_kind keys, bool exclusive)
 {
-    lw_map_config config;
-    lw_map_t *map;
-    memset(&config, 0, sizeof config);
-    config.keys = keys;
-    config.ref = owned_ref;
-    config.release = owned_release;
+    lw_map_config config = owning_config(keys, exclusive);
     config.weigh = owned_weigh;
-    config.weigh_key = owned_weigh_key;
-    config.context = things;
-    config.exclusive = exclusive;
-    map = lw_map_new(&config);
-    CHECK(map != NULL);
-    return map;
+    return map_by(&config);
 }
 
 /* How many bytes wait for their release since the last call. */
