@@ -394,8 +394,9 @@ struct smr_orphan : model_suite<smr_orphan, 3, true> {
 };
 MODEL_SUITE(smr_orphan);
 
-/* A reader that no record could be made for; nested, so that only the outermost counts. */
-struct smr_anonymous : model_suite<smr_anonymous, 2, false> {
+/* Thread 1 is a reader that no record could be made for. */
+template <class D, bool exits>
+struct smr_no_record : model_suite<D, 2, exits> {
     lw_atomic_ptr head;
 
     void setup()
@@ -405,6 +406,10 @@ struct smr_anonymous : model_suite<smr_anonymous, 2, false> {
         model.threads[1].no_memory = true;
         lw_atomic_store_relaxed_ptr(&head, make());
     }
+};
+
+/* Its sections are nested: only the outermost counts. */
+struct smr_anonymous : smr_no_record<smr_anonymous, false> {
     void body(unsigned i)
     {
         if (i == 0) {
@@ -427,16 +432,7 @@ MODEL_SUITE(smr_anonymous);
 
 /* One that ends inside of its section: the section ends with it, and the thread gets no record in
  * the rest of its exit. */
-struct smr_anonymous_exit : model_suite<smr_anonymous_exit, 2, true> {
-    lw_atomic_ptr head;
-
-    void setup()
-    {
-        freed = 0;
-        model_attach(0);
-        model.threads[1].no_memory = true;
-        lw_atomic_store_relaxed_ptr(&head, make());
-    }
+struct smr_anonymous_exit : smr_no_record<smr_anonymous_exit, true> {
     void body(unsigned i)
     {
         if (i == 0) {
