@@ -364,7 +364,10 @@ typedef PyObject *(*next_value_fn)(core_state *state, PyObject *present, PyObjec
 static PyObject *dict_transform(dict_object *self, PyObject *key, next_value_fn next, PyObject *arg)
 {
     core_state *state = core_state_of((PyObject *)self);
-    while (state != NULL) {
+    if (state == NULL) {
+        return NULL;
+    }
+    for (;;) {
         /* Our reference to `present` keeps its address from being reused before the exchange. */
         PyObject *present = NULL;
         if (dict_lookup(self, key, &present) < 0) {
@@ -390,7 +393,6 @@ static PyObject *dict_transform(dict_object *self, PyObject *key, next_value_fn 
             return NULL;
         }
     }
-    return NULL;
 }
 
 static PyObject *next_by_call(core_state *state, PyObject *present, PyObject *arg)
@@ -1020,24 +1022,19 @@ static PyObject *dict_iter(PyObject *self)
     return dict_new_iterator(as_dict(self), VIEW_KEYS);
 }
 
-static PyObject *dict_view(PyObject *self, view_kind kind)
-{
-    return core_state_of(self) != NULL ? dict_new_view(as_dict(self), kind) : NULL;
-}
-
 static PyObject *dict_keys(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return dict_view(self, VIEW_KEYS);
+    return dict_new_view(as_dict(self), VIEW_KEYS);
 }
 
 static PyObject *dict_values(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return dict_view(self, VIEW_VALUES);
+    return dict_new_view(as_dict(self), VIEW_VALUES);
 }
 
 static PyObject *dict_items(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return dict_view(self, VIEW_ITEMS);
+    return dict_new_view(as_dict(self), VIEW_ITEMS);
 }
 
 /* ---- Life and death ---- */
