@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Wait and wake by address: queues of sleeping threads, kept outside of the objects they wait for,
- * so that a lock needs two bits and no more. After WTF::ParkingLot (F. Pizlo) and Rust's
+ * so that a lock needs a few bits and no more. After WTF::ParkingLot (F. Pizlo) and Rust's
  * parking_lot.
  *
  * An address is a key and is never read through; it serves one protocol, since whoever wakes on it
@@ -11,7 +11,11 @@
  * A waiter's life: it queues itself under the queue's lock if `validate` agrees; lets the host
  * detach (domain.h, block hooks); sleeps; leaves the queue, either taken out by a waker or by
  * itself after a time-out; and only then lets the host attach again. So if attaching ends the
- * thread, nothing points to its stack. */
+ * thread, nothing points to its stack.
+ *
+ * A wake with token 0 is a hint: it may come from the release of a lock that lay at the address
+ * before. Who is woken by it looks again. A protocol that hands something over does so by another
+ * token. */
 #ifndef LATCHWORK_PARK_H
 #define LATCHWORK_PARK_H
 
@@ -31,7 +35,7 @@ enum {
 /* Under the queue's lock: still a reason to sleep? */
 typedef bool (*lw_park_validate_fn)(void *arg);
 /* Under the queue's lock, when a waiter leaves without having been woken; `last`: nobody else
- * waits. */
+ * waits. May be NULL. */
 typedef void (*lw_park_leave_fn)(void *arg, bool last);
 
 typedef struct lw_unpark_result {
@@ -62,7 +66,7 @@ LW_API lw_unpark_result lw_unpark_one(const void *address, lw_unpark_decide_fn d
 /* Wakes all, in the order in which they came. Returns how many. As lw_unpark_one. */
 LW_API size_t lw_unpark_all(const void *address, uintptr_t token);
 
-/* The futex form: sleeps while *word == expected. Results as lw_park. */
+/* The futex form: sleeps while *word == expected. Results as lw_park; after LW_OK, look again. */
 LW_API lw_status lw_park_wait_u32(const lw_atomic_u32 *word, uint32_t expected, int64_t timeout_ns,
                                   unsigned flags);
 
@@ -71,6 +75,57 @@ LW_API lw_status lw_park_wait_u32(const lw_atomic_u32 *word, uint32_t expected, 
  * library. */
 LW_API void lw_park_report(void (*visit)(void *arg, const void *address, int64_t waited_ns),
                            void *arg);
+
+/* ---- for locks whose release is a plain store ----
+ *
+ *   whoever may have to sleep              whoever releases
+ *   ticket = lw_park_announce_(address)    a release store to the object
+ *   lw_park: `validate` looks              lw_fence_light()
+ *   ...                                    if (lw_park_announced_(address))
+ *   lw_park_retract_(address, ticket)          lw_park_notify_(address)
+ *
+ * Either `validate` sees the store, or the releaser sees the announcement: the two halves of an
+ * asymmetric fence lie between (docs/park.md). The releaser reads the library's memory only, so the
+ * object may be gone by then. */
+
+/* A power of two. With as many queues as this, 256 waiting addresses make a chain of 1.5
+ * waiters. A part of the ABI. */
+#if !defined(LW_ATOMIC_RELACY)
+#define LW_PARK_QUEUES 256
+#endif
+
+/* Fibonacci hashing: the high bits of the product depend on all bits of the address. */
+static inline unsigned lw_park_index_(const void *address)
+{
+    uint64_t h = (uint64_t)(uintptr_t)address * UINT64_C(0x9e3779b97f4a7c15);
+    return (unsigned)(h >> 56) & (LW_PARK_QUEUES - 1);
+}
+
+/* For each queue: how many have announced themselves; LW_PARK_FENCED_ while releasers are known to
+ * make the fence themselves. NULL until this copy has a domain. */
+enum { LW_PARK_FENCED_ = 0x40000000 };
+extern LW_API lw_atomic_ptr lw_park_flags_;
+
+static inline bool lw_park_announced_(const void *address)
+{
+    /* (1) acquire: pairs with the release (6) in domain.c, for what the pointer leads to. */
+    const lw_atomic_u32 *flags = (const lw_atomic_u32 *)lw_atomic_load_acquire_ptr(&lw_park_flags_);
+    return LW_UNLIKELY(flags == NULL) ||
+           LW_UNLIKELY(lw_atomic_load_relaxed_u32(&flags[lw_park_index_(address)]) != 0);
+}
+
+LW_API void lw_park_notify_(const void *address);
+/* Returns a ticket, not 0. A fork inside of the wait leaves nobody announced in the child: there
+ * the ticket is void, and taking the announcement back does nothing. */
+LW_API uint32_t lw_park_announce_(const void *address);
+LW_API bool lw_park_ticket_holds_(uint32_t ticket);
+LW_API void lw_park_retract_(const void *address, uint32_t ticket);
+
+/* As lw_park. If the thread ends while it attaches again, lost(arg) is called in its stead, to pass
+ * on what it was woken for. */
+LW_API lw_status lw_park_or_lose_(const void *address, lw_park_validate_fn validate,
+                                  lw_park_leave_fn leave, void (*lost)(void *arg), void *arg,
+                                  int64_t timeout_ns, unsigned flags, uintptr_t *token);
 
 LW_EXTERN_C_END
 

@@ -36,6 +36,7 @@ struct lw_tls_slot {
     uint32_t anonymous_depth;   /* sections entered without a record */
     uint32_t anonymous_freeing; /* free functions run without one */
     uint32_t exited;            /* the thread has given up its record, and gets no other */
+    uint32_t park_looks;        /* park.c: counted, to act on one of many */
 };
 
 #if !defined(LW_TLS_SLOT_)

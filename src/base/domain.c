@@ -30,6 +30,14 @@ static lw_domain lw_own_domain;
 static lw_atomic_u32 lw_own_state; /* 0 untouched, 1 being made, 2 made */
 static lw_atomic_ptr lw_current;   /* the domain that this copy uses */
 
+lw_atomic_ptr lw_park_flags_; /* in it */
+
+static void lw_domain_use(lw_domain *d)
+{
+    /* (6) release: pairs with the acquire (1) in park.h. */
+    lw_atomic_store_release_ptr(&lw_park_flags_, d->park_flags);
+}
+
 static void *lw_calloc(void *ctx, size_t size)
 {
     (void)ctx;
@@ -44,7 +52,6 @@ static void lw_release(void *ctx, void *ptr)
 
 static void lw_domain_make(lw_domain *d)
 {
-    unsigned i;
     d->header.magic = LW_DOMAIN_MAGIC;
     d->header.abi = LW_DOMAIN_ABI;
     d->header.size = (uint32_t)sizeof *d;
@@ -53,12 +60,10 @@ static void lw_domain_make(lw_domain *d)
     d->allocator.release = lw_release;
     lw_rawlock_init_(&d->lock);
     lw_rawlock_init_(&d->smr_lock);
-    for (i = 0; i < LW_PARK_QUEUES; i++) {
-        lw_rawlock_init_(&d->park_queues[i].lock);
-    }
     lw_atomic_store_relaxed_u64(&d->smr_clock, 1);
     lw_atomic_store_relaxed_u64(&d->seed, lw_random_());
     d->has_membarrier = lw_membarrier_init_();
+    lw_park_init_(d);
     lw_atomic_store_relaxed_u32(&d->has_key, lw_key_create_(&d->key, lw_thread_exit_));
 }
 
@@ -114,6 +119,7 @@ static LW_COLD lw_domain *lw_domain_find(void)
     if (!lw_atomic_cas_acq_rel_ptr(&lw_current, &none, found)) {
         found = none;
     }
+    lw_domain_use((lw_domain *)found);
     lw_cancel_restore_(cancel);
     return (lw_domain *)found;
 }
@@ -126,6 +132,15 @@ lw_domain *lw_domain_forked_(void)
         return NULL;
     }
     return &lw_own_domain; /* whether or not it is in use: other copies may use it */
+}
+
+lw_domain *lw_domain_known_(void)
+{
+    void *known = lw_atomic_load_acquire_ptr(&lw_current);
+    if (LW_UNLIKELY(known == NULL) && lw_atomic_load_relaxed_ptr(&lw_domain_anchor_) != NULL) {
+        known = lw_domain_find();
+    }
+    return (lw_domain *)known;
 }
 
 lw_domain *lw_domain_get(void)
@@ -162,6 +177,7 @@ lw_status lw_domain_adopt(lw_domain *other)
     lw_thread_fork_init_();
     lw_cancel_restore_(cancel);
     if (lw_atomic_cas_acq_rel_ptr(&lw_current, &none, other) || none == other) {
+        lw_domain_use(other);
         return LW_OK;
     }
     return LW_BUSY;

@@ -13,12 +13,6 @@ LW_EXTERN_C_BEGIN
 
 /* ---- wait queues (park.c) ---- */
 
-/* A power of two. With as many queues as this, 256 waiting addresses make a chain of 1.5
- * waiters. */
-#ifndef LW_PARK_QUEUES
-#define LW_PARK_QUEUES 256
-#endif
-
 typedef struct lw_waiter lw_waiter;
 struct lw_waiter {
     LW_PLAIN(lw_waiter *) next;
@@ -33,6 +27,7 @@ typedef struct LW_ALIGNED(LW_CACHE_LINE) lw_park_queue {
     lw_rawlock lock;
     LW_PLAIN(lw_waiter *) first;
     LW_PLAIN(lw_waiter *) last;
+    lw_atomic_u32 quiet; /* looks of releasers that found nobody announced, in samples */
 } lw_park_queue;
 
 /* ---- retired objects (smr.c) ---- */
@@ -128,6 +123,8 @@ struct lw_domain {
     lw_atomic_u64 smr_deferred_count; /* and those that a thread is being asked for; hints */
     lw_atomic_u64 smr_deferred_bytes;
 
+    LW_ALIGNED(LW_CACHE_LINE) lw_atomic_u32 park_flags[LW_PARK_QUEUES]; /* park.h */
+    lw_atomic_u32 forks; /* how many forks this process is away from the first, modulo 2^32 */
     lw_park_queue park_queues[LW_PARK_QUEUES];
 };
 
@@ -154,7 +151,8 @@ LW_API lw_record *lw_thread_record_(lw_domain *domain);
 LW_API uintptr_t lw_thread_anonymous_(lw_domain *domain);
 LW_API void lw_thread_add_anonymous_(lw_domain *domain, int change);
 
-/* In the child of a fork. */
+/* When the domain is made, and in the child of a fork; both with has_membarrier set. */
+LW_API void lw_park_init_(lw_domain *domain);
 LW_API void lw_park_forked_(lw_domain *domain);
 
 /* Registers the hooks of a module with the domain: the first copy of the library to do so serves
@@ -164,6 +162,9 @@ LW_API void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks 
 /* In the child of a fork: the domain that this copy brought along, if it was made; else NULL, and
  * it can be made. */
 LW_API lw_domain *lw_domain_forked_(void);
+
+/* As lw_domain_get, but makes none: NULL if there is none yet, as far as this copy can tell. */
+LW_API lw_domain *lw_domain_known_(void);
 
 /* A domain in this process that this copy cannot use; NULL: there is none. */
 LW_API lw_domain *lw_domain_foreign_(void);

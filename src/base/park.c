@@ -1,11 +1,36 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "domain_internal.h"
 
-/* Fibonacci hashing: the high bits of the product depend on all bits of the address. */
+/* After as many releases in a queue that took the slow way and found nobody announced, releasers
+ * take the quick way again (bench/run.py --vary LW_PARK_QUIET=...). */
+#ifndef LW_PARK_QUIET
+#define LW_PARK_QUIET 16384
+#endif
+#ifndef LW_PARK_SAMPLE
+#define LW_PARK_SAMPLE 64 /* one of so many is counted, so that the others write nothing shared */
+#endif
+
 static lw_park_queue *lw_park_queue_of(lw_domain *d, const void *address)
 {
-    uint64_t h = (uint64_t)(uintptr_t)address * UINT64_C(0x9e3779b97f4a7c15);
-    return &d->park_queues[h >> 56 & (LW_PARK_QUEUES - 1)];
+    return &d->park_queues[lw_park_index_(address)];
+}
+
+static void lw_park_flags_init(lw_domain *d)
+{
+    unsigned i;
+    for (i = 0; i < LW_PARK_QUEUES; i++) {
+        /* Without membarrier every release takes the slow way, where the fence is. */
+        lw_atomic_store_relaxed_u32(&d->park_flags[i], d->has_membarrier ? 0 : LW_PARK_FENCED_);
+    }
+}
+
+void lw_park_init_(lw_domain *d)
+{
+    unsigned i;
+    lw_park_flags_init(d);
+    for (i = 0; i < LW_PARK_QUEUES; i++) {
+        lw_rawlock_init_(&d->park_queues[i].lock);
+    }
 }
 
 void lw_park_forked_(lw_domain *d)
@@ -18,7 +43,90 @@ void lw_park_forked_(lw_domain *d)
         LW_PLAIN_SET(q->first, NULL);
         LW_PLAIN_SET(q->last, NULL);
     }
+    lw_park_flags_init(d);
+    (void)lw_atomic_add_relaxed_u32(&d->forks, 1);
 }
+
+/* ---- announcements ---- */
+
+static uint32_t lw_park_ticket(const lw_domain *d)
+{
+    return lw_atomic_load_relaxed_u32(&d->forks) | 0x80000000U;
+}
+
+uint32_t lw_park_announce_(const void *address)
+{
+    lw_domain *d = lw_domain_get();
+    lw_atomic_u32 *flags = &d->park_flags[lw_park_index_(address)];
+    uint32_t ticket = lw_park_ticket(d); /* before: void in the child if a handler forks here */
+    if ((lw_atomic_add_relaxed_u32(flags, 1) & LW_PARK_FENCED_) != 0) {
+        /* (3) Between the announcement and the look of `validate`. Releasers have a fence between
+         * their store and their look (4): one of the two looks sees the other's write. */
+        lw_fence_seq_cst();
+        return ticket;
+    }
+    /* (2) The dear half; the cheap one is the releasers' lw_fence_light(). A releaser that has
+     * looked by now has stored before, and that store is seen from here on; one that has not will
+     * see the announcement. */
+    lw_membarrier_();
+    lw_atomic_store_relaxed_u32(&lw_park_queue_of(d, address)->quiet, 0);
+    /* After the barrier: whoever sees the bit, and then passes his own fence (3), sees the stores
+     * that the barrier has shown. */
+    (void)lw_atomic_or_relaxed_u32(flags, LW_PARK_FENCED_);
+    return ticket;
+}
+
+bool lw_park_ticket_holds_(uint32_t ticket)
+{
+    return ticket != 0 && ticket == lw_park_ticket(lw_domain_get());
+}
+
+void lw_park_retract_(const void *address, uint32_t ticket)
+{
+    if (lw_park_ticket_holds_(ticket)) {
+        (void)lw_atomic_sub_relaxed_u32(&lw_domain_get()->park_flags[lw_park_index_(address)], 1);
+    }
+}
+
+/* Nobody is announced: some day the releasers need no fence any more. */
+static void lw_park_count_quiet(lw_domain *d, const void *address, lw_atomic_u32 *flags)
+{
+    uint32_t fenced = LW_PARK_FENCED_;
+    if (++LW_TLS_SLOT_()->park_looks % LW_PARK_SAMPLE != 0 || !d->has_membarrier ||
+        lw_atomic_add_relaxed_u32(&lw_park_queue_of(d, address)->quiet, 1) + 1 <
+            LW_PARK_QUIET / LW_PARK_SAMPLE) {
+        return;
+    }
+    /* Fails if somebody announces himself; who comes later does not find the bit. */
+    (void)lw_atomic_cas_relaxed_u32(flags, &fenced, 0);
+}
+
+LW_COLD void lw_park_notify_(const void *address)
+{
+    lw_domain *d;
+    lw_atomic_u32 *flags;
+    uint32_t word;
+    /* (4) The caller's store before, the looks after: partner of (3). */
+    lw_fence_seq_cst();
+    d = lw_domain_known_();
+    if (d == NULL) {
+        /* Who waits has made one before. Some day it is cheaper to have one: not at once, so that
+         * locks that a program's start takes do not decide which (lw_domain_adopt). */
+        if (++LW_TLS_SLOT_()->park_looks >= LW_PARK_SAMPLE) {
+            (void)lw_domain_get();
+        }
+        return;
+    }
+    flags = &d->park_flags[lw_park_index_(address)];
+    word = lw_atomic_load_relaxed_u32(flags);
+    if ((word & ~(uint32_t)LW_PARK_FENCED_) != 0) {
+        (void)lw_unpark_one(address, NULL, NULL);
+    } else if (word != 0) {
+        lw_park_count_quiet(d, address, flags);
+    }
+}
+
+/* ---- queues ---- */
 
 /* Takes the first waiter on `address` out of the queue, or `only` if that is given. Returns it or
  * NULL; *more says whether another waits on the address. Under the queue's lock. */
@@ -59,6 +167,13 @@ static lw_waiter *lw_park_take(lw_park_queue *q, const void *address, lw_waiter 
 
 lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_leave_fn leave,
                   void *arg, int64_t timeout_ns, unsigned flags, uintptr_t *token)
+{
+    return lw_park_or_lose_(address, validate, leave, NULL, arg, timeout_ns, flags, token);
+}
+
+lw_status lw_park_or_lose_(const void *address, lw_park_validate_fn validate,
+                           lw_park_leave_fn leave, void (*lost)(void *arg), void *arg,
+                           int64_t timeout_ns, unsigned flags, uintptr_t *token)
 {
     lw_domain *d = lw_domain_get();
     lw_park_queue *q = lw_park_queue_of(d, address);
@@ -106,7 +221,9 @@ lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_lea
         lw_rawlock_lock_(&q->lock);
         if (LW_PLAIN_GET(w.queued)) {
             (void)lw_park_take(q, address, &w, &more);
-            leave(arg, !more);
+            if (leave != NULL) {
+                leave(arg, !more);
+            }
             lw_rawlock_unlock_(&q->lock);
         } else {
             /* A waker took this waiter out: its wake is on the way and must not be lost. */
@@ -119,7 +236,9 @@ lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_lea
         *token = LW_PLAIN_GET(w.token);
     }
     /* Last, for it may end the thread: nothing points to this stack any more. */
-    if (host != NULL) {
+    if (host != NULL && lost != NULL) {
+        lw_guard_(lw_block_end, host, lost, arg);
+    } else if (host != NULL) {
         lw_block_end(host);
     }
     return status;

@@ -255,10 +255,10 @@ static void lw_fork_child(void)
         return;
     }
     self = lw_thread_record_(d);
-    lw_park_forked_(d);
     (void)lw_rawlock_forked_(&d->lock);
     d->free_records = NULL;
     d->has_membarrier = d->has_membarrier && lw_membarrier_init_();
+    lw_park_forked_(d);
     for (r = (lw_record *)lw_atomic_load_relaxed_ptr(&d->records); r != NULL;
          r = LW_PLAIN_GET(r->next)) {
         (void)lw_rawlock_forked_(&r->ref_lock);

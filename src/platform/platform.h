@@ -74,6 +74,8 @@ LW_API bool lw_rawlock_forked_(lw_rawlock *lock);
 
 /* Nanoseconds of a clock that only goes forward. */
 LW_API int64_t lw_now_(void);
+/* Differs between threads that are alive at the same time. */
+LW_API uint64_t lw_thread_number_(void);
 LW_API void lw_yield_(void);
 LW_API void lw_sleep_(int64_t ns);
 LW_API unsigned lw_processors_(void);
@@ -94,6 +96,11 @@ LW_API bool lw_at_fork_(void (*child)(void));
 /* Between the two this thread cannot be cancelled; nest by keeping what the first returns. */
 LW_API int lw_cancel_off_(void);
 LW_API void lw_cancel_restore_(int state);
+
+/* Calls call(call_arg). If that ends the thread (pthread_exit, cancellation), calls lost(lost_arg)
+ * on the way out. */
+LW_API void lw_guard_(void (*call)(void *call_arg), void *call_arg, void (*lost)(void *lost_arg),
+                      void *lost_arg);
 
 /* Keeps the library or program that holds `address` in memory until the process ends. */
 LW_API void lw_pin_(const void *address);

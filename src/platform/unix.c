@@ -22,6 +22,11 @@ int64_t lw_now_(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+uint64_t lw_thread_number_(void)
+{
+    return (uint64_t)(uintptr_t)pthread_self();
+}
+
 void lw_yield_(void)
 {
     sched_yield();
@@ -97,6 +102,14 @@ int lw_cancel_off_(void)
 void lw_cancel_restore_(int state)
 {
     (void)pthread_setcancelstate(state, &state);
+}
+
+void lw_guard_(void (*call)(void *call_arg), void *call_arg, void (*lost)(void *lost_arg),
+               void *lost_arg)
+{
+    pthread_cleanup_push(lost, lost_arg);
+    call(call_arg);
+    pthread_cleanup_pop(0);
 }
 
 void lw_pin_(const void *address)

@@ -16,6 +16,8 @@
 #define LW_PARK_QUEUES 1
 #endif
 #define LW_MUTEX_SPINS 0
+#define LW_PARK_QUIET 1
+#define LW_PARK_SAMPLE 1
 #define LW_RAWLOCK_SPINS 1
 #define LW_SMR_BATCH 2
 #define LW_SMR_YIELDS 1000
@@ -323,6 +325,25 @@ int lw_cancel_off_(void)
 void lw_cancel_restore_(int state)
 {
     MODEL_ASSERT(state == 0);
+}
+
+uint64_t lw_thread_number_(void)
+{
+    return model_self();
+}
+
+/* A hook that ends its thread throws this; the suite's body catches it. */
+struct model_thread_ended {};
+
+void lw_guard_(void (*call)(void *call_arg), void *call_arg, void (*lost)(void *lost_arg),
+               void *lost_arg)
+{
+    try {
+        call(call_arg);
+    } catch (const model_thread_ended &) {
+        lost(lost_arg);
+        throw;
+    }
 }
 
 void lw_pin_(const void *address)

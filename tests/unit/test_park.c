@@ -261,6 +261,29 @@ TEST(addresses_that_share_a_queue_stay_apart)
     }
 }
 
+TEST(notify_wakes_one_of_those_announced)
+{
+    static int address;
+    waiter w[2];
+    uint32_t tickets[2];
+    int i;
+    lw_park_notify_(&address); /* nobody is there */
+    for (i = 0; i < 2; i++) {
+        tickets[i] = lw_park_announce_(&address);
+        CHECK(lw_park_ticket_holds_(tickets[i]));
+        CHECK(lw_park_announced_(&address));
+        start_waiter(&w[i], &address, -1, LW_WAIT_DEFAULT);
+    }
+    for (i = 0; i < 2; i++) {
+        lw_park_notify_(&address);
+        support_join(&w[i].thread);
+        CHECK_EQ(w[i].status, LW_OK);
+        CHECK_EQ(support_waiters(&address), (size_t)(1 - i));
+        lw_park_retract_(&address, tickets[i]);
+    }
+    lw_park_notify_(&address);
+}
+
 TEST(one_of_the_middle_may_give_up)
 {
     static int address;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A mutex and the wait queue of its address: mutex.h, mutex.c and park.c step by step, with more
- * threads than the model checker of the sources can take. Sequentially consistent.
+/* A lock with a bit for waiters, as Rust's parking_lot has it, and the wait queue of its address:
+ * park.c step by step, with more threads than the model checker of the sources can take. (The
+ * mutex's own announcements are in mutex.cpp.) Sequentially consistent.
  *
  * Plants: NO_VALIDATE, PARKED_LOST, UNLOCK_BY_STORE, WAKE_LOST, LEAVE_CLEARS. */
 #ifndef THREADS
