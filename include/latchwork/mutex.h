@@ -2,18 +2,19 @@
 /* A mutual-exclusion lock of four bytes. All-zero bytes are an unlocked mutex; nothing to destroy.
  *
  * The word:
- *   bit      set by                              cleared by
- *   LOCKED   a cas of a locker                   unlock
- *   PARKED   a locker about to sleep, while      unlock, when nobody else waits, or the last
- *            LOCKED is set                       waiter that gives up; both under the wait
- *                                                queue's lock
+ *   bits     name      set by                              cleared by
+ *   0        LOCKED    a cas of a locker                   unlock, which stores 0
+ *   16-31    OWNER     lockers, with LW_DEBUG              unlock
  *
- * Whoever is in the wait queue has PARKED set for it; the converse may fail, and costs one empty
- * look into the queue. docs/mutex.md has the argument.
+ * Who waits is not in the word: the unlock is a plain store, and then looks into memory of the
+ * library whether anybody is announced there (park.h). That a release need be no
+ * read-modify-write although others may be about to wait is from the asymmetric fences of liburcu
+ * and P1202. docs/mutex.md has the argument.
  *
- * Not recursive, no owner. The memory may be freed by whoever locks next: unlock touches nothing of
- * the mutex after the release. A woken thread competes with newcomers (no hand-over). Everything a
- * thread did before unlock happens before what the next owner does after lock. */
+ * Not recursive; any thread may unlock. The memory may be freed by whoever locks next: unlock
+ * touches nothing of the mutex after the release. A woken thread competes with newcomers (no
+ * hand-over). Everything a thread did before unlock happens before what the next owner does after
+ * lock. */
 #ifndef LATCHWORK_MUTEX_H
 #define LATCHWORK_MUTEX_H
 
@@ -34,10 +35,21 @@ typedef struct lw_mutex {
         }                                                                                          \
     }
 
-enum { LW_MUTEX_LOCKED_ = 1, LW_MUTEX_PARKED_ = 2 };
+#define LW_MUTEX_LOCKED_ UINT32_C(1)
+#define LW_MUTEX_OWNER_ UINT32_C(0xffff0000)
 
 LW_API lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigned flags);
-LW_API void lw_mutex_unlock_slow_(lw_mutex_t *m);
+LW_API void lw_mutex_own_(lw_mutex_t *m);
+LW_API void lw_mutex_check_(const lw_mutex_t *m);
+LW_API void lw_mutex_assert_held_(const lw_mutex_t *m);
+
+#if defined(LW_DEBUG)
+#define LW_MUTEX_OWN_(m) lw_mutex_own_(m)
+#define LW_MUTEX_CHECK_(m) lw_mutex_check_(m)
+#else
+#define LW_MUTEX_OWN_(m) ((void)0)
+#define LW_MUTEX_CHECK_(m) ((void)0)
+#endif
 
 /* Sets the bytes of an unlocked mutex. Not needed for zeroed memory. */
 static inline void lw_mutex_init(lw_mutex_t *m)
@@ -45,64 +57,83 @@ static inline void lw_mutex_init(lw_mutex_t *m)
     lw_atomic_store_relaxed_u32(&m->word, 0);
 }
 
-/* Locks if that needs no wait. Lock-free, any attach state; acquire when true. */
-static inline bool lw_mutex_trylock(lw_mutex_t *m)
-{
-    uint32_t word = 0;
-    do {
-        /* (1) acquire: pairs with the releases (2) and (4). */
-        if (LW_LIKELY(lw_atomic_cas_acquire_u32(&m->word, &word, word | LW_MUTEX_LOCKED_))) {
-            return true;
-        }
-    } while ((word & LW_MUTEX_LOCKED_) == 0);
-    return false;
-}
-
-/* Locks. Blocking; detaches from the host while it sleeps. Acquire. */
-static inline void lw_mutex_lock(lw_mutex_t *m)
-{
-    if (LW_UNLIKELY(!lw_mutex_trylock(m))) {
-        (void)lw_mutex_lock_slow_(m, -1, LW_WAIT_DEFAULT);
-    }
-}
-
-/* Locks within timeout_ns nanoseconds (negative: no limit; 0: as trylock).
- * LW_OK (acquire) or LW_TIMEOUT. Blocking; detaches. */
-static inline LW_NODISCARD lw_status lw_mutex_lock_for(lw_mutex_t *m, int64_t timeout_ns)
-{
-    if (LW_LIKELY(lw_mutex_trylock(m))) {
-        return LW_OK;
-    }
-    return lw_mutex_lock_slow_(m, timeout_ns, LW_WAIT_DEFAULT);
-}
-
-/* As lw_mutex_lock_for, with flags of park.h: LW_WAIT_ATTACHED stays attached;
- * LW_WAIT_INTERRUPTIBLE may return LW_INTERRUPTED. */
-static inline LW_NODISCARD lw_status lw_mutex_lock_flags(lw_mutex_t *m, int64_t timeout_ns,
-                                                         unsigned flags)
-{
-    if (LW_LIKELY(lw_mutex_trylock(m))) {
-        return LW_OK;
-    }
-    return lw_mutex_lock_slow_(m, timeout_ns, flags);
-}
-
-/* Unlocks. The caller must hold the lock; unlocking one that is not locked ends the process with a
- * message. Lock-free but for the queue's lock when somebody waits; any attach state. Release. */
-static inline void lw_mutex_unlock(lw_mutex_t *m)
-{
-    uint32_t word = LW_MUTEX_LOCKED_;
-    /* (2) release: pairs with the acquires (1) and (3). */
-    if (LW_UNLIKELY(!lw_atomic_cas_release_u32(&m->word, &word, 0))) {
-        lw_mutex_unlock_slow_(m);
-    }
-}
-
 /* Whether somebody holds it, at some moment during the call: for assertions and reports. Wait-free,
  * orders nothing. */
 static inline bool lw_mutex_is_locked(const lw_mutex_t *m)
 {
     return (lw_atomic_load_relaxed_u32(&m->word) & LW_MUTEX_LOCKED_) != 0;
+}
+
+static inline bool lw_mutex_take_(lw_mutex_t *m)
+{
+    uint32_t free_word = 0;
+    /* (1) acquire: pairs with the release (2). */
+    return LW_LIKELY(lw_atomic_cas_acquire_u32(&m->word, &free_word, LW_MUTEX_LOCKED_));
+}
+
+/* Locks if that needs no wait. Wait-free, any attach state; acquire when true. */
+static inline bool lw_mutex_trylock(lw_mutex_t *m)
+{
+    if (LW_UNLIKELY(!lw_mutex_take_(m))) {
+        return false;
+    }
+    LW_MUTEX_OWN_(m);
+    return true;
+}
+
+/* Locks within timeout_ns nanoseconds (negative: no limit; 0: as trylock), with flags of park.h:
+ * LW_WAIT_ATTACHED stays attached; LW_WAIT_INTERRUPTIBLE may return LW_INTERRUPTED.
+ * LW_OK (acquire), LW_TIMEOUT, LW_INTERRUPTED. Blocking; detaches. */
+static inline LW_NODISCARD lw_status lw_mutex_lock_flags(lw_mutex_t *m, int64_t timeout_ns,
+                                                         unsigned flags)
+{
+    lw_status status = LW_OK;
+    if (LW_UNLIKELY(!lw_mutex_take_(m))) {
+        status = lw_mutex_lock_slow_(m, timeout_ns, flags);
+    }
+    if (LW_LIKELY(status == LW_OK)) {
+        LW_MUTEX_OWN_(m);
+    }
+    return status;
+}
+
+/* As lw_mutex_lock_flags, detaching. */
+static inline LW_NODISCARD lw_status lw_mutex_lock_for(lw_mutex_t *m, int64_t timeout_ns)
+{
+    return lw_mutex_lock_flags(m, timeout_ns, LW_WAIT_DEFAULT);
+}
+
+/* Locks. Blocking; detaches from the host while it sleeps. Acquire. */
+static inline void lw_mutex_lock(lw_mutex_t *m)
+{
+    (void)!lw_mutex_lock_flags(m, -1, LW_WAIT_DEFAULT);
+}
+
+/* Unlocks. The mutex must be locked: with LW_DEBUG, unlocking one that is not ends the process with
+ * a message; without, that goes unnoticed. Lock-free but for the queue's lock when somebody waits;
+ * any attach state. Release. */
+static inline void lw_mutex_unlock(lw_mutex_t *m)
+{
+    LW_MUTEX_CHECK_(m);
+    /* (2) release: pairs with the acquires (1) and (3). From here on the mutex may be gone. */
+    lw_atomic_store_release_u32(&m->word, 0);
+    /* (4) The cheap half of the fence whose dear half is in lw_park_announce_. */
+    lw_fence_light();
+    if (lw_park_announced_(m)) {
+        lw_park_notify_(m);
+    }
+}
+
+/* With LW_DEBUG: ends the process with a message unless the calling thread has locked it. The owner
+ * is known by 16 bits, and only where it locked with LW_DEBUG: a wrong thread may go unnoticed.
+ * Without: nothing. */
+static inline void lw_mutex_assert_held(const lw_mutex_t *m)
+{
+#if defined(LW_DEBUG)
+    lw_mutex_assert_held_(m);
+#else
+    (void)m;
+#endif
 }
 
 LW_EXTERN_C_END

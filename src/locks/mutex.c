@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <latchwork/mutex.h>
 
-#include "../platform/platform.h"
+#include "../base/domain_internal.h"
 
 /* Looks at a held lock this often before it sleeps (bench/run.py --vary LW_MUTEX_SPINS=...). On one
  * processor it would be waste, but so short a one that asking is not worth it. */
@@ -9,26 +9,32 @@
 #define LW_MUTEX_SPINS 40
 #endif
 
+typedef struct lw_mutex_wait {
+    lw_mutex_t *mutex;
+    uint32_t ticket; /* of lw_park_announce_; 0: not announced */
+} lw_mutex_wait;
+
 static bool lw_mutex_validate(void *arg)
 {
-    const lw_mutex_t *m = (const lw_mutex_t *)arg;
-    return lw_atomic_load_relaxed_u32(&m->word) == (LW_MUTEX_LOCKED_ | LW_MUTEX_PARKED_);
+    return lw_mutex_is_locked(((const lw_mutex_wait *)arg)->mutex);
 }
 
-static void lw_mutex_leave(void *arg, bool last)
+/* The thread ends while it attaches, and takes no wake with it. */
+static void lw_mutex_lost(void *arg)
 {
-    lw_mutex_t *m = (lw_mutex_t *)arg;
-    if (last) {
-        /* The queue's lock is held: no unlock is between its look at the queue and its store
-         * (4). */
-        (void)lw_atomic_and_relaxed_u32(&m->word, ~(uint32_t)LW_MUTEX_PARKED_);
-    }
+    const lw_mutex_wait *w = (const lw_mutex_wait *)arg;
+    lw_park_retract_(w->mutex, w->ticket);
+    (void)lw_unpark_one(w->mutex, NULL, NULL);
 }
 
 LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
+    lw_status status = LW_OK;
     int64_t deadline_ns = -1;
     unsigned spins = 0;
+    lw_mutex_wait w;
+    w.mutex = m;
+    w.ticket = 0;
     if (timeout_ns == 0) {
         return LW_TIMEOUT;
     }
@@ -37,58 +43,68 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
         deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
     }
     for (;;) {
+        int64_t left_ns = -1;
         uint32_t word = lw_atomic_load_relaxed_u32(&m->word);
         if ((word & LW_MUTEX_LOCKED_) == 0) {
-            /* (3) acquire: pairs with the releases (2) and (4). PARKED stays set for those who
-             * still wait. */
-            if (lw_atomic_cas_acquire_u32(&m->word, &word, word | LW_MUTEX_LOCKED_)) {
-                return LW_OK;
+            /* (3) acquire: pairs with the release (2). */
+            if (lw_atomic_cas_acquire_u32(&m->word, &word, LW_MUTEX_LOCKED_)) {
+                break;
             }
             continue;
         }
-        if ((word & LW_MUTEX_PARKED_) == 0) {
-            if (spins < LW_MUTEX_SPINS) {
-                spins++;
-                lw_cpu_relax();
-                continue;
-            }
-            if (!lw_atomic_cas_relaxed_u32(&m->word, &word, word | LW_MUTEX_PARKED_)) {
-                continue;
+        if (spins < LW_MUTEX_SPINS) {
+            spins++;
+            lw_cpu_relax();
+            continue;
+        }
+        if (!lw_park_ticket_holds_(w.ticket)) {
+            w.ticket = lw_park_announce_(m);
+        }
+        if (deadline_ns >= 0) {
+            left_ns = deadline_ns - lw_now_();
+            if (left_ns <= 0) {
+                status = LW_TIMEOUT;
+                break;
             }
         }
-        {
-            int64_t left_ns = -1;
-            lw_status status;
-            if (deadline_ns >= 0) {
-                left_ns = deadline_ns - lw_now_();
-                if (left_ns <= 0) {
-                    return LW_TIMEOUT;
-                }
-            }
-            status = lw_park(m, lw_mutex_validate, lw_mutex_leave, m, left_ns, flags, NULL);
-            if (status == LW_TIMEOUT || status == LW_INTERRUPTED) {
-                return status;
-            }
-            spins = 0;
+        status =
+            lw_park_or_lose_(m, lw_mutex_validate, NULL, lw_mutex_lost, &w, left_ns, flags, NULL);
+        if (status == LW_TIMEOUT || status == LW_INTERRUPTED) {
+            break;
         }
+        status = LW_OK;
+        spins = 0;
     }
+    lw_park_retract_(m, w.ticket);
+    return status;
 }
 
-static uintptr_t lw_mutex_decide(void *arg, lw_unpark_result result)
+/* ---- LW_DEBUG ---- */
+
+static uint32_t lw_mutex_owner(void)
 {
-    lw_mutex_t *m = (lw_mutex_t *)arg;
-    /* (4) release: pairs with the acquires (1) and (3). The queue's lock is held and LOCKED is set,
-     * so the only change that another thread can make is to set PARKED, and it then fails to queue
-     * itself: its validate sees this store. After it the mutex may be gone: only the waiter's own
-     * memory is touched. */
-    lw_atomic_store_release_u32(&m->word, result.more ? LW_MUTEX_PARKED_ : 0);
-    return 0;
+    return (uint32_t)(lw_thread_number_() * UINT64_C(0x9e3779b97f4a7c15) >> 32) & LW_MUTEX_OWNER_;
 }
 
-LW_COLD void lw_mutex_unlock_slow_(lw_mutex_t *m)
+void lw_mutex_own_(lw_mutex_t *m)
+{
+    (void)lw_atomic_or_relaxed_u32(&m->word, lw_mutex_owner());
+}
+
+void lw_mutex_check_(const lw_mutex_t *m)
 {
     if (!lw_mutex_is_locked(m)) {
         lw_fatal_("lw_mutex_unlock", "the mutex is not locked");
     }
-    (void)lw_unpark_one(m, lw_mutex_decide, m);
+}
+
+void lw_mutex_assert_held_(const lw_mutex_t *m)
+{
+    uint32_t word = lw_atomic_load_relaxed_u32(&m->word);
+    if ((word & LW_MUTEX_LOCKED_) == 0) {
+        lw_fatal_("lw_mutex_assert_held", "the mutex is not locked");
+    }
+    if ((word & LW_MUTEX_OWNER_) != 0 && (word & LW_MUTEX_OWNER_) != lw_mutex_owner()) {
+        lw_fatal_("lw_mutex_assert_held", "another thread has locked the mutex");
+    }
 }

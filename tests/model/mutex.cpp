@@ -4,6 +4,12 @@
 
 #include "locks/mutex.c"
 
+static bool nobody_announced()
+{
+    const lw_atomic_u32 *flags = (const lw_atomic_u32 *)lw_park_flags_.latest();
+    return flags == NULL || (flags->latest() & ~(uint32_t)LW_PARK_FENCED_) == 0;
+}
+
 /* What a mutex protects here: a count that races if two are inside, or if one does not see what the
  * one before wrote. */
 struct guarded {
@@ -35,12 +41,12 @@ struct mutex_pair : model_suite<mutex_pair, 2, false> {
     void check()
     {
         MODEL_ASSERT(LW_PLAIN_GET(g.data) == 4);
-        MODEL_ASSERT(g.m.word.latest() == 0);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
     }
 };
 MODEL_SUITE(mutex_pair);
 
-/* Two may wait at once: the bit must outlive the first wake. */
+/* Two may wait at once. */
 struct mutex_three : model_suite<mutex_three, 3, false> {
     guarded g;
 
@@ -52,7 +58,7 @@ struct mutex_three : model_suite<mutex_three, 3, false> {
     void check()
     {
         MODEL_ASSERT(LW_PLAIN_GET(g.data) == 3);
-        MODEL_ASSERT(g.m.word.latest() == 0);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
     }
 };
 MODEL_SUITE(mutex_three);
@@ -79,7 +85,7 @@ struct mutex_try : model_suite<mutex_try, 3, false> {
     void check()
     {
         MODEL_ASSERT(LW_PLAIN_GET(g.data) == 2 + tries);
-        MODEL_ASSERT(g.m.word.latest() == 0);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
     }
 };
 MODEL_SUITE(mutex_try);
@@ -106,7 +112,7 @@ struct mutex_timed : model_suite<mutex_timed, 3, false> {
     void check()
     {
         MODEL_ASSERT(LW_PLAIN_GET(g.data) == 2 + got);
-        MODEL_ASSERT(g.m.word.latest() == 0);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
     }
 };
 MODEL_SUITE(mutex_timed);
@@ -139,12 +145,30 @@ struct mutex_interrupted : model_suite<mutex_interrupted, 2, false> {
     void check()
     {
         MODEL_ASSERT(LW_PLAIN_GET(g.data) == 2 + got);
-        MODEL_ASSERT(g.m.word.latest() == 0);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
     }
 };
 MODEL_SUITE(mutex_interrupted);
 
-/* A limit that passes between two steps: the bit may stay behind, and costs an empty look. */
+/* Nobody has used the library before. */
+struct mutex_first : model_suite<mutex_first, 2, false> {
+    static const bool makes_domain = false;
+    guarded g;
+
+    void setup() {}
+    void body(unsigned)
+    {
+        g.turn();
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == 2);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
+    }
+};
+MODEL_SUITE(mutex_first);
+
+/* A limit that passes between two steps. */
 struct mutex_clock : model_suite<mutex_clock, 2, false> {
     guarded g;
     int got;
@@ -168,10 +192,51 @@ struct mutex_clock : model_suite<mutex_clock, 2, false> {
     void check()
     {
         MODEL_ASSERT(LW_PLAIN_GET(g.data) == 2 + got);
-        MODEL_ASSERT(g.m.word.latest() == 0);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
     }
 };
 MODEL_SUITE(mutex_clock);
+
+static void *mutex_before(void)
+{
+    return &model;
+}
+
+static void mutex_ends(void *token)
+{
+    MODEL_ASSERT(token == &model);
+    if (model_self() == 1) {
+        throw model_thread_ended();
+    }
+}
+
+/* A thread that attaching ends after it was woken passes the wake on. */
+struct mutex_lost : model_suite<mutex_lost, 3, false> {
+    guarded g;
+    int ended;
+
+    void setup()
+    {
+        static const lw_block_hooks hooks = {mutex_before, mutex_ends};
+        lw_domain_set_block_hooks(&hooks);
+        model.clock_jumps = true;
+        ended = 0;
+    }
+    void body(unsigned)
+    {
+        try {
+            g.turn();
+        } catch (const model_thread_ended &) {
+            ended++;
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == 3 - ended);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
+    }
+};
+MODEL_SUITE(mutex_lost);
 
 /* The last user frees the memory while the one before may still be on its way out of unlock. */
 template <class D, int N>
@@ -232,6 +297,35 @@ struct park_wait : model_suite<park_wait, 3, false> {
     void check() {}
 };
 MODEL_SUITE(park_wait);
+
+/* Two objects whose queue is one: who waits for the second relies on the barrier of the first. */
+struct park_shared : model_suite<park_shared, 3, false> {
+    lw_atomic_u32 x, y;
+
+    void setup() {}
+    void body(unsigned i)
+    {
+        if (i == 0) {
+            lw_atomic_store_release_u32(&x, 1);
+            lw_fence_light();
+            if (lw_park_announced_(&x)) {
+                lw_park_notify_(&x);
+            }
+        } else if (i == 1) {
+            lw_park_retract_(&y, lw_park_announce_(&y));
+        } else {
+            uint32_t ticket = lw_park_announce_(&x);
+            while (lw_park_wait_u32(&x, 0, -1, LW_WAIT_ATTACHED) != LW_AGAIN) {
+            }
+            lw_park_retract_(&x, ticket);
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(nobody_announced());
+    }
+};
+MODEL_SUITE(park_shared);
 
 static bool park_wants(void *arg)
 {

@@ -44,24 +44,32 @@ PLANTS = (
         ("mutex_pair", "mutex_three"),
     ),
     Plant(
-        "M2-parked-cleared-with-waiters-left",
-        "the unlock that wakes one forgets the others",
+        "M2-no-membarrier",
+        "a release that has looked for waiters already need not have stored",
         "mutex",
-        (Edit(MUTEX, "result.more ? LW_MUTEX_PARKED_ : 0", "0"),),
-        ("mutex_three",),
+        (
+            Edit(
+                PARK,
+                "lw_membarrier_(); lw_atomic_store_relaxed_u32(",
+                "lw_atomic_store_relaxed_u32(",
+            ),
+        ),
+        ("mutex_pair",),
     ),
     Plant(
-        "M3-unlock-by-load-and-store",
-        "a waiter announces itself between the two",
+        "M3-wake-before-release",
+        "unlock looks for waiters and wakes one, and then stores",
         "mutex",
         (
             Edit(
                 MUTEX_H,
-                "if (LW_UNLIKELY(!lw_atomic_cas_release_u32(&m->word, &word, 0))) {",
-                "word = lw_atomic_load_relaxed_u32(&m->word);\n"
-                "    if (word == LW_MUTEX_LOCKED_) {\n"
-                "        lw_atomic_store_release_u32(&m->word, 0);\n"
-                "    } else {",
+                "LW_MUTEX_CHECK_(m); /* (2)",
+                "if (lw_park_announced_(m)) { lw_park_notify_(m); } /* (2)",
+            ),
+            Edit(
+                MUTEX_H,
+                "lw_fence_light(); if (lw_park_announced_(m)) { lw_park_notify_(m); }",
+                "lw_fence_light();",
             ),
         ),
         ("mutex_pair",),
@@ -73,8 +81,8 @@ PLANTS = (
         (
             Edit(
                 MUTEX_H,
-                "lw_atomic_cas_acquire_u32(&m->word, &word, word | LW_MUTEX_LOCKED_)",
-                "lw_atomic_cas_relaxed_u32(&m->word, &word, word | LW_MUTEX_LOCKED_)",
+                "lw_atomic_cas_acquire_u32(&m->word, &free_word, LW_MUTEX_LOCKED_)",
+                "lw_atomic_cas_relaxed_u32(&m->word, &free_word, LW_MUTEX_LOCKED_)",
             ),
         ),
         ("mutex_pair",),
@@ -86,44 +94,29 @@ PLANTS = (
         (
             Edit(
                 MUTEX_H,
-                "        if (LW_LIKELY(lw_atomic_cas_acquire_u32(&m->word, &word, "
-                "word | LW_MUTEX_LOCKED_))) {\n",
-                "        word = lw_atomic_load_acquire_u32(&m->word);\n"
-                "        if ((word & LW_MUTEX_LOCKED_) == 0) {\n"
-                "            lw_atomic_store_relaxed_u32(&m->word, word | LW_MUTEX_LOCKED_);\n",
+                "lw_atomic_cas_acquire_u32(&m->word, &free_word, LW_MUTEX_LOCKED_)",
+                "((free_word = lw_atomic_load_acquire_u32(&m->word)) == 0 && "
+                "(lw_atomic_store_relaxed_u32(&m->word, LW_MUTEX_LOCKED_), true))",
             ),
         ),
         ("mutex_pair", "mutex_three"),
     ),
     Plant(
-        "M6-first-waiter-to-leave-clears-the-bit",
-        "those who still wait are forgotten",
-        "mutex",
-        (Edit(MUTEX, "    if (last) {", "    if (last || m != NULL) {"),),
-        ("mutex_timed",),
-    ),
-    Plant(
-        "M7-wake-lost-by-a-time-out",
+        "M6-wake-lost-by-a-time-out",
         "a waiter that was taken out while its time ran out returns without waiting for the wake",
         "mutex",
         (Edit(PARK, "            status = lw_parker_wait_(&w.parker, -1, false);\n", ""),),
         ("mutex_timed", "mutex_interrupted", "park_token"),
     ),
     Plant(
-        "M8-unlock-touches-the-mutex-afterwards",
+        "M7-unlock-touches-the-mutex-afterwards",
         "by then it may be freed",
         "mutex",
-        (
-            Edit(
-                MUTEX,
-                "(void)lw_unpark_one(m, lw_mutex_decide, m);",
-                "(void)lw_unpark_one(m, lw_mutex_decide, m);\n    (void)lw_mutex_is_locked(m);",
-            ),
-        ),
+        (Edit(MUTEX_H, "lw_fence_light();", "lw_fence_light(); (void)lw_mutex_is_locked(m);"),),
         ("mutex_freed_pair", "mutex_freed_three"),
     ),
     Plant(
-        "M9-attach-before-leaving-the-queue",
+        "M8-attach-before-leaving-the-queue",
         "if attaching ends the thread, a dead stack stays linked (F15)",
         "mutex",
         (
@@ -140,7 +133,7 @@ PLANTS = (
         ("park_hooks",),
     ),
     Plant(
-        "M10-next-read-after-the-wake",
+        "M9-next-read-after-the-wake",
         "unpark_all follows a link in the stack of a thread that has gone on",
         "mutex",
         (
@@ -153,6 +146,54 @@ PLANTS = (
             ),
         ),
         ("park_wait",),
+    ),
+    Plant(
+        "M10-bit-taken-back-over-an-announcement",
+        "releasers stop to make a fence although somebody counts on it",
+        "mutex",
+        (
+            Edit(
+                PARK,
+                "(void)lw_atomic_cas_relaxed_u32(flags, &fenced, 0);",
+                "(void)fenced; lw_atomic_store_relaxed_u32(flags, 0);",
+            ),
+        ),
+        ("mutex_pair", "mutex_three"),
+    ),
+    Plant(
+        "M11-wake-lost-with-the-thread",
+        "a thread that attaching ends takes the wake with it",
+        "mutex",
+        (Edit(PARK, "if (host != NULL && lost != NULL) {", "if (lost == NULL && host != NULL) {"),),
+        ("mutex_lost",),
+    ),
+    Plant(
+        "M12-bit-set-before-the-barrier",
+        "another waiter counts on a barrier that has not been yet",
+        "mutex",
+        (
+            Edit(
+                PARK,
+                "lw_membarrier_(); lw_atomic_store_relaxed_u32(",
+                "(void)lw_atomic_or_relaxed_u32(flags, LW_PARK_FENCED_); lw_membarrier_(); "
+                "lw_atomic_store_relaxed_u32(",
+            ),
+        ),
+        ("park_shared",),
+    ),
+    Plant(
+        "M13-announced-for-ever",
+        "who ends while it attaches stays announced",
+        "mutex",
+        (Edit(MUTEX, "lw_park_retract_(w->mutex, w->ticket); (void)lw_unpark", "(void)lw_unpark"),),
+        ("mutex_lost",),
+    ),
+    Plant(
+        "M14-interrupted-and-announced",
+        "who is interrupted stays announced",
+        "mutex",
+        (Edit(MUTEX, "LW_INTERRUPTED) { break;", "LW_INTERRUPTED) { return status;"),),
+        ("mutex_interrupted",),
     ),
     # ---- ref ----
     Plant(

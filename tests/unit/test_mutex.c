@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define MS INT64_C(1000000)
 
@@ -158,31 +159,58 @@ TEST(one_times_out_and_the_other_gets_it)
     CHECK_EQ(entered, 1);
 }
 
-/* ---- Misuse ---- */
+/* ---- Misuse: noticed with LW_DEBUG ---- */
 
-static void unlock_unlocked(void *arg)
+#if defined(LW_DEBUG)
+static void unlock_it(void *arg)
 {
     lw_mutex_unlock((lw_mutex_t *)arg);
 }
 
-static void expect_abort(lw_mutex_t *m)
+static void assert_it(void *arg)
+{
+    lw_mutex_assert_held((lw_mutex_t *)arg);
+}
+
+static void expect_abort(void (*fn)(void *arg), lw_mutex_t *m, const char *function,
+                         const char *what)
 {
     char output[512];
-    int status = support_fork(unlock_unlocked, m, output, sizeof output);
+    int status = support_fork(fn, m, output, sizeof output);
     CHECK(WIFSIGNALED(status));
     CHECK_EQ(WTERMSIG(status), SIGABRT);
-    CHECK(strstr(output, "lw_mutex_unlock") != NULL);
-    CHECK(strstr(output, "not locked") != NULL);
+    CHECK(strstr(output, function) != NULL);
+    CHECK(strstr(output, what) != NULL);
     CHECK(strchr(output, '\n') != NULL);
 }
 
-TEST(unlock_of_an_unlocked_one_ends_the_process)
+static void expect_abort_of_another(void *arg)
+{
+    expect_abort(assert_it, (lw_mutex_t *)arg, "lw_mutex_assert_held", "another thread");
+}
+
+#endif
+
+TEST(misuse)
 {
     lw_mutex_t m = LW_MUTEX_INIT;
-    expect_abort(&m);
-    lw_mutex_lock(&m);
-    lw_mutex_unlock(&m);
-    expect_abort(&m);
+    int i;
+    for (i = 0; i < 2; i++) {
+#if defined(LW_DEBUG)
+        expect_abort(unlock_it, &m, "lw_mutex_unlock", "not locked");
+        expect_abort(assert_it, &m, "lw_mutex_assert_held", "not locked");
+#else
+        lw_mutex_assert_held(&m);
+        lw_mutex_unlock(&m);
+        CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
+#endif
+        lw_mutex_lock(&m);
+        lw_mutex_assert_held(&m);
+#if defined(LW_DEBUG)
+        support_run(1, expect_abort_of_another, &m, 1);
+#endif
+        lw_mutex_unlock(&m);
+    }
 }
 
 /* ---- Hooks and signals ---- */
@@ -274,6 +302,90 @@ TEST(signal_interrupts_who_asked_for_it)
 TEST(signal_whose_calls_are_restarted_interrupts_too)
 {
     interrupt_with(SA_RESTART);
+}
+
+/* ---- The thread ends while it attaches ---- */
+
+static int ending;
+
+static void hook_ends(void *token)
+{
+    CHECK(token == &befores);
+    if (__atomic_exchange_n(&ending, 0, __ATOMIC_RELAXED) != 0) {
+        pthread_exit(NULL);
+    }
+}
+
+/* The first of two sleepers is woken, and never returns: the other gets the lock. */
+TEST(who_ends_while_it_attaches_passes_the_wake_on)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_ends};
+    static lw_mutex_t m;
+    locker first, second;
+    int i;
+    lw_domain_set_block_hooks(&hooks);
+    lw_mutex_lock(&m);
+    start_locker(&first, &m, -1, LW_WAIT_DEFAULT);
+    start_locker(&second, &m, -1, LW_WAIT_DEFAULT);
+    __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
+    lw_mutex_unlock(&m);
+    support_join(&first.thread);
+    for (i = 0; !__atomic_load_n(&second.done, __ATOMIC_ACQUIRE); i++) {
+        CHECK(i < 10000);
+        support_sleep(MS);
+    }
+    support_join(&second.thread);
+    CHECK_EQ(first.done, 0);
+    CHECK_EQ(second.status, LW_OK);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
+    /* Likewise after a time-out: nobody is announced any more. */
+    lw_mutex_lock(&m);
+    __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
+    memset(&first, 0, sizeof first);
+    first.mutex = &m;
+    first.timeout_ns = 3 * MS;
+    first.entered = &entered;
+    support_start(&first.thread, lock_once, &first);
+    support_join(&first.thread);
+    CHECK_EQ(first.done, 0);
+    lw_mutex_unlock(&m);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
+}
+
+/* ---- The quick way of unlock: closed by who waits, open again after a while ---- */
+
+TEST(quick_way_opens_again)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    bool has_membarrier;
+    locker l;
+    int i, turns = 0;
+    for (i = 0; i < 100; i++) { /* the first ones need no domain, and make none */
+        lw_mutex_lock(&m);
+        lw_mutex_unlock(&m);
+    }
+    has_membarrier = !lw_park_announced_(&m);
+    if (getenv("LW_NO_MEMBARRIER") != NULL && getenv("LW_NO_MEMBARRIER")[0] == '1') {
+        CHECK(!has_membarrier);
+    }
+    for (i = 0; i < 2; i++) {
+        lw_mutex_lock(&m);
+        start_locker(&l, &m, i == 0 ? -1 : 2 * MS, LW_WAIT_DEFAULT);
+        CHECK(lw_park_announced_(&m));
+        if (i != 0) {
+            support_join(&l.thread);
+        }
+        lw_mutex_unlock(&m);
+        if (i == 0) {
+            support_join(&l.thread);
+        }
+        for (turns = 0; turns < 40000 && lw_park_announced_(&m); turns++) {
+            lw_mutex_lock(&m);
+            lw_mutex_unlock(&m);
+        }
+        CHECK_EQ(lw_park_announced_(&m), !has_membarrier);
+        CHECK(turns > 1000);
+    }
 }
 
 /* ---- Exclusion, and the memory freed by whoever locks next ---- */
@@ -392,6 +504,61 @@ TEST(forked_child_unlocks_what_it_holds)
     support_join(&l[0].thread);
     support_join(&l[1].thread);
     CHECK_EQ(entered, 2);
+}
+
+static int forks_in_hook;
+
+static void hook_forks(void *token)
+{
+    CHECK(token == &befores);
+    if (__atomic_exchange_n(&forks_in_hook, 0, __ATOMIC_RELAXED) != 0) {
+        pid_t child = fork();
+        int status = 0;
+        CHECK(child >= 0);
+        if (child != 0) {
+            CHECK_EQ(waitpid(child, &status, 0), child);
+            CHECK(WIFEXITED(status));
+            CHECK_EQ(WEXITSTATUS(status), 0);
+        } else {
+            alarm(20);
+        }
+    }
+}
+
+static pid_t first_process;
+
+/* Comes back twice: from the parent's wait, and from the child's. */
+static void lock_and_fork(void *arg)
+{
+    lw_mutex_t *m = (lw_mutex_t *)arg;
+    locker l;
+    if (lw_mutex_lock_for(m, 2 * MS) == LW_OK) {
+        lw_mutex_unlock(m);
+    }
+    if (getpid() == first_process) {
+        return;
+    }
+    /* Somebody waits in the same queue: the wake must come. */
+    lw_mutex_init(m);
+    lw_mutex_lock(m);
+    start_locker(&l, m, -1, LW_WAIT_ATTACHED);
+    CHECK(lw_park_announced_(m));
+    lw_mutex_unlock(m);
+    support_join(&l.thread);
+    _exit(l.status != LW_OK);
+}
+
+TEST(fork_while_it_attaches_after_a_wait)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_forks};
+    static lw_mutex_t m;
+    lw_domain_set_block_hooks(&hooks);
+    first_process = getpid();
+    lw_mutex_lock(&m);
+    __atomic_store_n(&forks_in_hook, 1, __ATOMIC_RELAXED);
+    support_run(1, lock_and_fork, &m, 1);
+    CHECK_EQ(forks_in_hook, 0);
+    lw_mutex_unlock(&m);
 }
 
 /* Handlers of the program run between the library's and the fork, and may lock. */
