@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <latchwork/mutex.h>
 
-#include "../base/domain_internal.h"
+#include "../platform/platform.h"
 
 /* Looks at a held lock this often before it sleeps (bench/run.py --vary LW_MUTEX_SPINS=...). On one
  * processor it would be waste, but so short a one that asking is not worth it. */

@@ -331,7 +331,7 @@ TEST(who_ends_while_it_attaches_passes_the_wake_on)
     lw_mutex_unlock(&m);
     support_join(&first.thread);
     for (i = 0; !__atomic_load_n(&second.done, __ATOMIC_ACQUIRE); i++) {
-        CHECK(i < 10000);
+        CHECK(i < 10000); /* a lost wake is a failure, and no hang */
         support_sleep(MS);
     }
     support_join(&second.thread);
@@ -359,7 +359,7 @@ TEST(quick_way_opens_again)
     lw_mutex_t m = LW_MUTEX_INIT;
     bool has_membarrier;
     locker l;
-    int i, turns = 0;
+    int i, turns;
     for (i = 0; i < 100; i++) { /* the first ones need no domain, and make none */
         lw_mutex_lock(&m);
         lw_mutex_unlock(&m);
