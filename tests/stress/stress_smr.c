@@ -265,8 +265,10 @@ static uint64_t newcomers(void)
 
 static lw_atomic_ptr close_slot;
 
-/* More than caches hold. Stores to it are slow, and stores leave a processor in their order. */
-enum { COLD_BYTES = 64 << 20, COLD_STORES = 12 };
+/* More than caches hold. Stores to it are slow, and stores leave a processor in their order. How
+ * many it takes, and how long a section has to be for the writer to get into it, differs between
+ * machines: all up to these are tried. */
+enum { COLD_BYTES = 64 << 20, COLD_STORES = 48, LOOKS = 4000 };
 
 static void read_closely(stress_worker *w)
 {
@@ -278,13 +280,15 @@ static void read_closely(stress_worker *w)
         watchdog_tick(w->slot, "reads closely", NULL);
         for (i = 0; i < 1000; i++) {
             const object *o;
-            int look;
-            for (look = 0; look < COLD_STORES; look++) {
-                *(volatile char *)&cold[support_below(&w->random, COLD_BYTES)] = 1;
+            uint64_t at = support_next(&w->random);
+            uint64_t stores = support_below(&w->random, COLD_STORES + 1);
+            uint64_t looks = support_below(&w->random, LOOKS), look;
+            for (look = 0; look < stores; look++) {
+                *(volatile char *)&cold[(at + look * 4099 * 64) % COLD_BYTES] = 1;
             }
             lw_smr_enter();
             o = (const object *)lw_atomic_load_acquire_ptr(&close_slot);
-            for (look = 0; look < 200; look++) {
+            for (look = 0; look < looks; look++) {
                 CHECK_EQ(lw_atomic_load_relaxed_u64(&o->magic), LIVE);
             }
             lw_smr_exit();
@@ -320,6 +324,7 @@ static void replace_closely(stress_worker *w)
 
 static void read_or_replace_closely(stress_worker *w)
 {
+    stress_keep_apart(w);
     if (w->number % 2 == 0) {
         read_closely(w);
     } else {

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "stress.h"
 
 #include <sched.h>
@@ -101,6 +104,26 @@ uint64_t stress_workers(const char *name, int n, void (*body)(stress_worker *wor
     }
     free(seats);
     return operations;
+}
+
+void stress_keep_apart(const stress_worker *worker)
+{
+#if defined(__linux__)
+    cpu_set_t allowed, own;
+    int processor, nth;
+    CHECK(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+    nth = worker->number % CPU_COUNT(&allowed);
+    for (processor = 0; processor < CPU_SETSIZE; processor++) {
+        if (CPU_ISSET(processor, &allowed) && nth-- == 0) {
+            CPU_ZERO(&own);
+            CPU_SET(processor, &own);
+            CHECK(pthread_setaffinity_np(pthread_self(), sizeof own, &own) == 0);
+            return;
+        }
+    }
+#else
+    (void)worker;
+#endif
 }
 
 void stress_dawdle(support_random *random)
