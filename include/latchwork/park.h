@@ -39,8 +39,8 @@ typedef bool (*lw_park_validate_fn)(void *arg);
 typedef void (*lw_park_leave_fn)(void *arg, bool last);
 
 typedef struct lw_unpark_result {
-    size_t woken; /* 0 or 1 */
-    bool more;    /* others wait on the address still */
+    size_t woken;
+    bool more; /* others wait on the address still */
 } lw_unpark_result;
 
 /* Under the queue's lock, before the waiter runs: publish the object's new state; what is returned
@@ -75,6 +75,49 @@ LW_API lw_status lw_park_wait_u32(const lw_atomic_u32 *word, uint32_t expected, 
  * library. */
 LW_API void lw_park_report(void (*visit)(void *arg, const void *address, int64_t waited_ns),
                            void *arg);
+
+/* ---- for the library's own locks ---- */
+
+/* What may be NULL but for `validate`. */
+typedef struct lw_park_how_ {
+    lw_park_validate_fn validate;
+    lw_park_leave_fn leave;
+    /* When the waiter is in the queue, with no lock held and before the host detaches: lets go of
+     * what it may not sleep with. Whoever wakes on the address from here on wakes it. */
+    void (*queued)(void *arg);
+    /* Under the queue's lock, by lw_park_notify_, for the first waiter: whether it is to be woken,
+     * and with which token. False leaves it where it is, and nobody is woken: somebody else will
+     * notify. NULL: yes, with 0. */
+    bool (*grant)(void *arg, uintptr_t *token);
+    /* The thread ends while it attaches again: pass on what it was woken for. */
+    void (*lost)(void *arg);
+    void *arg;
+    /* Since when the thread waits, if it has waited before: it goes before those who came later.
+     * 0: since now. */
+    int64_t since_ns;
+} lw_park_how_;
+
+/* As lw_park. */
+LW_API lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t timeout_ns,
+                               unsigned flags, uintptr_t *token);
+
+/* Under the queue's lock: what becomes of the waiter whose lw_park_how_.arg is `waiter`; STOP: it
+ * and all behind it stay. */
+enum { LW_UNPARK_TAKE_, LW_UNPARK_SKIP_, LW_UNPARK_STOP_ };
+typedef int (*lw_unpark_choose_fn_)(void *arg, void *waiter);
+
+/* Wakes those of the waiters that `choose` takes, in the order in which they came; `decide` (may be
+ * NULL) is called once after it has chosen, and what it returns is the token of all. As
+ * lw_unpark_one. */
+LW_API lw_unpark_result lw_unpark_some_(const void *address, lw_unpark_choose_fn_ choose,
+                                        lw_unpark_decide_fn decide, void *arg);
+
+/* A second address of an object, which no word lies at and so no mutex ever lay at: waits on it get
+ * no stray wakes. */
+static inline const void *lw_park_beside_(const void *address)
+{
+    return (const char *)address + 1;
+}
 
 /* ---- for locks whose release is a plain store ----
  *
@@ -120,12 +163,6 @@ LW_API void lw_park_notify_(const void *address);
 LW_API uint32_t lw_park_announce_(const void *address);
 LW_API bool lw_park_ticket_holds_(uint32_t ticket);
 LW_API void lw_park_retract_(const void *address, uint32_t ticket);
-
-/* As lw_park. If the thread ends while it attaches again, lost(arg) is called in its stead, to pass
- * on what it was woken for. */
-LW_API lw_status lw_park_or_lose_(const void *address, lw_park_validate_fn validate,
-                                  lw_park_leave_fn leave, void (*lost)(void *arg), void *arg,
-                                  int64_t timeout_ns, unsigned flags, uintptr_t *token);
 
 LW_EXTERN_C_END
 

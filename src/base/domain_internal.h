@@ -17,6 +17,7 @@ typedef struct lw_waiter lw_waiter;
 struct lw_waiter {
     LW_PLAIN(lw_waiter *) next;
     LW_PLAIN(const void *) address;
+    LW_PLAIN(const lw_park_how_ *) how;
     LW_PLAIN(bool) queued; /* under the queue's lock */
     LW_PLAIN(uintptr_t) token;
     LW_PLAIN(int64_t) since_ns;

@@ -101,6 +101,268 @@ static void lw_park_count_quiet(lw_domain *d, const void *address, lw_atomic_u32
     (void)lw_atomic_cas_relaxed_u32(flags, &fenced, 0);
 }
 
+/* ---- queues ---- */
+
+static void lw_park_link(lw_park_queue *q, lw_waiter *before, lw_waiter *w)
+{
+    lw_waiter *next = before == NULL ? LW_PLAIN_GET(q->first) : LW_PLAIN_GET(before->next);
+    LW_PLAIN_SET(w->next, next);
+    if (before == NULL) {
+        LW_PLAIN_SET(q->first, w);
+    } else {
+        LW_PLAIN_SET(before->next, w);
+    }
+    if (next == NULL) {
+        LW_PLAIN_SET(q->last, w);
+    }
+    LW_PLAIN_SET(w->queued, true);
+}
+
+static void lw_park_unlink(lw_park_queue *q, lw_waiter *before, lw_waiter *w)
+{
+    lw_waiter *next = LW_PLAIN_GET(w->next);
+    if (before == NULL) {
+        LW_PLAIN_SET(q->first, next);
+    } else {
+        LW_PLAIN_SET(before->next, next);
+    }
+    if (next == NULL) {
+        LW_PLAIN_SET(q->last, before);
+    }
+    LW_PLAIN_SET(w->next, NULL);
+    LW_PLAIN_SET(w->queued, false);
+}
+
+/* The one behind which a waiter since `since_ns` belongs; NULL: it is the first. */
+static lw_waiter *lw_park_place(lw_park_queue *q, int64_t since_ns)
+{
+    lw_waiter *before = NULL, *w = LW_PLAIN_GET(q->first);
+    while (w != NULL && LW_PLAIN_GET(w->since_ns) <= since_ns) {
+        before = w;
+        w = LW_PLAIN_GET(w->next);
+    }
+    return before;
+}
+
+/* A waiter leaves by itself. Returns whether another waits on its address. It is not there if a
+ * signal handler forked in its wait and this is the child (lw_park_forked_). */
+static bool lw_park_quit(lw_park_queue *q, lw_waiter *own)
+{
+    lw_waiter *before = NULL, *w, *next;
+    bool more = false;
+    for (w = LW_PLAIN_GET(q->first); w != NULL; w = next) {
+        next = LW_PLAIN_GET(w->next);
+        if (w == own) {
+            lw_park_unlink(q, before, w);
+        } else {
+            more |= LW_PLAIN_GET(w->address) == LW_PLAIN_GET(own->address);
+            before = w;
+        }
+    }
+    return more;
+}
+
+typedef int (*lw_park_choose_fn)(void *arg, const lw_park_how_ *waiter);
+
+static lw_unpark_result lw_park_wake(lw_domain *d, const void *address, lw_park_choose_fn choose,
+                                     void *choose_arg, lw_unpark_decide_fn decide, void *arg)
+{
+    lw_park_queue *q = lw_park_queue_of(d, address);
+    lw_unpark_result result = {0, false};
+    lw_waiter *first = NULL, *last = NULL, *before = NULL, *w, *next;
+    bool stop = false;
+    uintptr_t token;
+    lw_rawlock_lock_(&q->lock);
+    for (w = LW_PLAIN_GET(q->first); w != NULL && !(stop && result.more); w = next) {
+        next = LW_PLAIN_GET(w->next);
+        if (LW_PLAIN_GET(w->address) == address) {
+            int choice = stop ? LW_UNPARK_STOP_ : choose(choose_arg, LW_PLAIN_GET(w->how));
+            if (choice == LW_UNPARK_TAKE_) {
+                lw_park_unlink(q, before, w);
+                if (last == NULL) {
+                    first = w;
+                } else {
+                    LW_PLAIN_SET(last->next, w);
+                }
+                last = w;
+                result.woken++;
+                continue;
+            }
+            result.more = true;
+            stop = choice == LW_UNPARK_STOP_;
+        }
+        before = w;
+    }
+    token = decide != NULL ? decide(arg, result) : 0;
+    for (w = first; w != NULL; w = LW_PLAIN_GET(w->next)) {
+        LW_PLAIN_SET(w->token, token);
+    }
+    lw_rawlock_unlock_(&q->lock);
+    while (first != NULL) {
+        /* Out of the queue, a waiter stays until this call: it waits for nothing else. */
+        w = first;
+        first = LW_PLAIN_GET(w->next); /* before the wake: after it the waiter is gone */
+        lw_parker_wake_(&w->parker);
+    }
+    return result;
+}
+
+static int lw_park_choose_first(void *arg, const lw_park_how_ *waiter)
+{
+    bool *taken = (bool *)arg;
+    (void)waiter;
+    if (*taken) {
+        return LW_UNPARK_STOP_;
+    }
+    *taken = true;
+    return LW_UNPARK_TAKE_;
+}
+
+lw_unpark_result lw_unpark_one(const void *address, lw_unpark_decide_fn decide, void *arg)
+{
+    bool taken = false;
+    return lw_park_wake(lw_domain_get(), address, lw_park_choose_first, &taken, decide, arg);
+}
+
+static int lw_park_choose_all(void *arg, const lw_park_how_ *waiter)
+{
+    (void)arg;
+    (void)waiter;
+    return LW_UNPARK_TAKE_;
+}
+
+static uintptr_t lw_park_decide_token(void *arg, lw_unpark_result result)
+{
+    (void)result;
+    return *(const uintptr_t *)arg;
+}
+
+size_t lw_unpark_all(const void *address, uintptr_t token)
+{
+    return lw_park_wake(lw_domain_get(), address, lw_park_choose_all, NULL, lw_park_decide_token,
+                        &token)
+        .woken;
+}
+
+typedef struct lw_park_chooser {
+    lw_unpark_choose_fn_ choose;
+    void *arg;
+} lw_park_chooser;
+
+static int lw_park_choose_some(void *arg, const lw_park_how_ *waiter)
+{
+    const lw_park_chooser *chooser = (const lw_park_chooser *)arg;
+    return chooser->choose(chooser->arg, waiter->arg);
+}
+
+lw_unpark_result lw_unpark_some_(const void *address, lw_unpark_choose_fn_ choose,
+                                 lw_unpark_decide_fn decide, void *arg)
+{
+    lw_park_chooser chooser;
+    chooser.choose = choose;
+    chooser.arg = arg;
+    return lw_park_wake(lw_domain_get(), address, lw_park_choose_some, &chooser, decide, arg);
+}
+
+lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_leave_fn leave,
+                  void *arg, int64_t timeout_ns, unsigned flags, uintptr_t *token)
+{
+    lw_park_how_ how = {validate, leave, NULL, NULL, NULL, arg, 0};
+    return lw_park_with_(address, &how, timeout_ns, flags, token);
+}
+
+lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t timeout_ns,
+                        unsigned flags, uintptr_t *token)
+{
+    lw_domain *d = lw_domain_get();
+    lw_park_queue *q = lw_park_queue_of(d, address);
+    int64_t deadline_ns = -1;
+    int64_t now_ns = lw_now_();
+    lw_status status;
+    void *host = NULL;
+    lw_waiter w;
+
+    if (timeout_ns >= 0) {
+        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+    }
+    LW_PLAIN_SET(w.address, address);
+    LW_PLAIN_SET(w.how, how);
+    LW_PLAIN_SET(w.token, 0);
+    LW_PLAIN_SET(w.since_ns, how->since_ns != 0 ? how->since_ns : now_ns);
+
+    lw_rawlock_lock_(&q->lock);
+    /* The look under the lock: a waker changes the object first and takes this lock after, so it
+     * either finds this waiter in the queue or has made `validate` say no. */
+    if (!how->validate(how->arg)) {
+        lw_rawlock_unlock_(&q->lock);
+        return LW_AGAIN;
+    }
+    if (timeout_ns == 0) {
+        lw_rawlock_unlock_(&q->lock);
+        return LW_TIMEOUT;
+    }
+    lw_parker_prepare_(&w.parker);
+    lw_park_link(q, how->since_ns == 0 ? LW_PLAIN_GET(q->last) : lw_park_place(q, how->since_ns),
+                 &w);
+    lw_rawlock_unlock_(&q->lock);
+
+    if (how->queued != NULL) {
+        how->queued(how->arg);
+    }
+    if ((flags & LW_WAIT_ATTACHED) == 0) {
+        host = lw_block_begin();
+    }
+    status = lw_parker_wait_(&w.parker, deadline_ns, (flags & LW_WAIT_INTERRUPTIBLE) != 0);
+    if (status != LW_OK) {
+        lw_rawlock_lock_(&q->lock);
+        if (LW_PLAIN_GET(w.queued)) {
+            bool more = lw_park_quit(q, &w);
+            if (how->leave != NULL) {
+                how->leave(how->arg, !more);
+            }
+            lw_rawlock_unlock_(&q->lock);
+        } else {
+            /* A waker took this waiter out: its wake is on the way and must not be lost. */
+            lw_rawlock_unlock_(&q->lock);
+            status = lw_parker_wait_(&w.parker, -1, false);
+        }
+    }
+    lw_parker_finish_(&w.parker);
+    if (token != NULL) {
+        *token = LW_PLAIN_GET(w.token);
+    }
+    /* Last, for it may end the thread: nothing points to this stack any more. */
+    if (host != NULL && how->lost != NULL) {
+        lw_guard_(lw_block_end, host, how->lost, how->arg);
+    } else if (host != NULL) {
+        lw_block_end(host);
+    }
+    return status;
+}
+
+/* The first waiter says whether it is woken. */
+typedef struct lw_park_granted {
+    bool first;
+    uintptr_t token;
+} lw_park_granted;
+
+static int lw_park_choose_granted(void *arg, const lw_park_how_ *waiter)
+{
+    lw_park_granted *granted = (lw_park_granted *)arg;
+    bool first = granted->first;
+    granted->first = false;
+    if (first && (waiter->grant == NULL || waiter->grant(waiter->arg, &granted->token))) {
+        return LW_UNPARK_TAKE_;
+    }
+    return LW_UNPARK_STOP_;
+}
+
+static uintptr_t lw_park_decide_granted(void *arg, lw_unpark_result result)
+{
+    (void)result;
+    return ((const lw_park_granted *)arg)->token;
+}
+
 LW_COLD void lw_park_notify_(const void *address)
 {
     lw_domain *d;
@@ -120,180 +382,12 @@ LW_COLD void lw_park_notify_(const void *address)
     flags = &d->park_flags[lw_park_index_(address)];
     word = lw_atomic_load_relaxed_u32(flags);
     if ((word & ~(uint32_t)LW_PARK_FENCED_) != 0) {
-        (void)lw_unpark_one(address, NULL, NULL);
+        lw_park_granted granted = {true, 0};
+        (void)lw_park_wake(d, address, lw_park_choose_granted, &granted, lw_park_decide_granted,
+                           &granted);
     } else if (word != 0) {
         lw_park_count_quiet(d, address, flags);
     }
-}
-
-/* ---- queues ---- */
-
-/* Takes the first waiter on `address` out of the queue, or `only` if that is given. Returns it or
- * NULL; *more says whether another waits on the address. Under the queue's lock. */
-static lw_waiter *lw_park_take(lw_park_queue *q, const void *address, lw_waiter *only, bool *more)
-{
-    lw_waiter *before = NULL, *found = NULL;
-    lw_waiter *w = LW_PLAIN_GET(q->first);
-    *more = false;
-    while (w != NULL) {
-        lw_waiter *next = LW_PLAIN_GET(w->next);
-        if (LW_PLAIN_GET(w->address) == address) {
-            if (found == NULL && (only == NULL || only == w)) {
-                found = w;
-                if (before == NULL) {
-                    LW_PLAIN_SET(q->first, next);
-                } else {
-                    LW_PLAIN_SET(before->next, next);
-                }
-                if (next == NULL) {
-                    LW_PLAIN_SET(q->last, before);
-                }
-                w = next;
-                continue;
-            }
-            *more = true;
-            if (found != NULL) {
-                break;
-            }
-        }
-        before = w;
-        w = next;
-    }
-    if (found != NULL) {
-        LW_PLAIN_SET(found->queued, false);
-    }
-    return found;
-}
-
-lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_leave_fn leave,
-                  void *arg, int64_t timeout_ns, unsigned flags, uintptr_t *token)
-{
-    return lw_park_or_lose_(address, validate, leave, NULL, arg, timeout_ns, flags, token);
-}
-
-lw_status lw_park_or_lose_(const void *address, lw_park_validate_fn validate,
-                           lw_park_leave_fn leave, void (*lost)(void *arg), void *arg,
-                           int64_t timeout_ns, unsigned flags, uintptr_t *token)
-{
-    lw_domain *d = lw_domain_get();
-    lw_park_queue *q = lw_park_queue_of(d, address);
-    int64_t deadline_ns = -1;
-    int64_t now_ns = lw_now_();
-    lw_status status;
-    void *host = NULL;
-    bool more;
-    lw_waiter w;
-
-    if (timeout_ns >= 0) {
-        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
-    }
-    LW_PLAIN_SET(w.next, NULL);
-    LW_PLAIN_SET(w.address, address);
-    LW_PLAIN_SET(w.queued, true);
-    LW_PLAIN_SET(w.token, 0);
-    LW_PLAIN_SET(w.since_ns, now_ns);
-
-    lw_rawlock_lock_(&q->lock);
-    /* The look under the lock: a waker changes the object first and takes this lock after, so it
-     * either finds this waiter in the queue or has made `validate` say no. */
-    if (!validate(arg)) {
-        lw_rawlock_unlock_(&q->lock);
-        return LW_AGAIN;
-    }
-    if (timeout_ns == 0) {
-        lw_rawlock_unlock_(&q->lock);
-        return LW_TIMEOUT;
-    }
-    lw_parker_prepare_(&w.parker);
-    if (LW_PLAIN_GET(q->last) == NULL) {
-        LW_PLAIN_SET(q->first, &w);
-    } else {
-        LW_PLAIN_SET(LW_PLAIN_GET(q->last)->next, &w);
-    }
-    LW_PLAIN_SET(q->last, &w);
-    lw_rawlock_unlock_(&q->lock);
-
-    if ((flags & LW_WAIT_ATTACHED) == 0) {
-        host = lw_block_begin();
-    }
-    status = lw_parker_wait_(&w.parker, deadline_ns, (flags & LW_WAIT_INTERRUPTIBLE) != 0);
-    if (status != LW_OK) {
-        lw_rawlock_lock_(&q->lock);
-        if (LW_PLAIN_GET(w.queued)) {
-            (void)lw_park_take(q, address, &w, &more);
-            if (leave != NULL) {
-                leave(arg, !more);
-            }
-            lw_rawlock_unlock_(&q->lock);
-        } else {
-            /* A waker took this waiter out: its wake is on the way and must not be lost. */
-            lw_rawlock_unlock_(&q->lock);
-            status = lw_parker_wait_(&w.parker, -1, false);
-        }
-    }
-    lw_parker_finish_(&w.parker);
-    if (token != NULL) {
-        *token = LW_PLAIN_GET(w.token);
-    }
-    /* Last, for it may end the thread: nothing points to this stack any more. */
-    if (host != NULL && lost != NULL) {
-        lw_guard_(lw_block_end, host, lost, arg);
-    } else if (host != NULL) {
-        lw_block_end(host);
-    }
-    return status;
-}
-
-lw_unpark_result lw_unpark_one(const void *address, lw_unpark_decide_fn decide, void *arg)
-{
-    lw_park_queue *q = lw_park_queue_of(lw_domain_get(), address);
-    lw_unpark_result result;
-    uintptr_t token;
-    lw_waiter *w;
-    lw_rawlock_lock_(&q->lock);
-    w = lw_park_take(q, address, NULL, &result.more);
-    result.woken = w != NULL ? 1 : 0;
-    token = decide != NULL ? decide(arg, result) : 0;
-    if (w != NULL) {
-        LW_PLAIN_SET(w->token, token);
-    }
-    lw_rawlock_unlock_(&q->lock);
-    if (w != NULL) {
-        /* Out of the queue, the waiter stays until this call: it waits for nothing else. */
-        lw_parker_wake_(&w->parker);
-    }
-    return result;
-}
-
-size_t lw_unpark_all(const void *address, uintptr_t token)
-{
-    lw_park_queue *q = lw_park_queue_of(lw_domain_get(), address);
-    lw_waiter *first = NULL, *last = NULL, *w;
-    size_t woken = 0;
-    bool more = true;
-    lw_rawlock_lock_(&q->lock);
-    while (more) {
-        w = lw_park_take(q, address, NULL, &more);
-        if (w == NULL) {
-            break;
-        }
-        LW_PLAIN_SET(w->token, token);
-        LW_PLAIN_SET(w->next, NULL);
-        if (last == NULL) {
-            first = w;
-        } else {
-            LW_PLAIN_SET(last->next, w);
-        }
-        last = w;
-    }
-    lw_rawlock_unlock_(&q->lock);
-    while (first != NULL) {
-        w = first;
-        first = LW_PLAIN_GET(w->next); /* before the wake: after it the waiter is gone */
-        lw_parker_wake_(&w->parker);
-        woken++;
-    }
-    return woken;
 }
 
 typedef struct lw_wait_u32 {

@@ -33,6 +33,7 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
     int64_t deadline_ns = -1;
     unsigned spins = 0;
     lw_mutex_wait w;
+    lw_park_how_ how = {lw_mutex_validate, NULL, NULL, NULL, lw_mutex_lost, &w, 0};
     w.mutex = m;
     w.ticket = 0;
     if (timeout_ns == 0) {
@@ -67,8 +68,7 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
                 break;
             }
         }
-        status =
-            lw_park_or_lose_(m, lw_mutex_validate, NULL, lw_mutex_lost, &w, left_ns, flags, NULL);
+        status = lw_park_with_(m, &how, left_ns, flags, NULL);
         if (status == LW_TIMEOUT || status == LW_INTERRUPTED) {
             break;
         }

@@ -40,7 +40,13 @@ PLANTS = (
         "M1-park-without-validate",
         "a waiter queues itself without looking again under the queue's lock",
         "mutex",
-        (Edit(PARK, "if (!validate(arg)) {", "(void)validate(arg);\n    if (false) {"),),
+        (
+            Edit(
+                PARK,
+                "if (!how->validate(how->arg)) {",
+                "(void)how->validate(how->arg);\n    if (false) {",
+            ),
+        ),
         ("mutex_pair", "mutex_three"),
     ),
     Plant(
@@ -140,9 +146,8 @@ PLANTS = (
             Edit(PARK, "        first = LW_PLAIN_GET(w->next); /*", "        /*"),
             Edit(
                 PARK,
-                "        lw_parker_wake_(&w->parker);\n        woken++;",
-                "        lw_parker_wake_(&w->parker);\n"
-                "        first = LW_PLAIN_GET(w->next);\n        woken++;",
+                "        lw_parker_wake_(&w->parker);\n",
+                "        lw_parker_wake_(&w->parker);\n        first = LW_PLAIN_GET(w->next);\n",
             ),
         ),
         ("park_wait",),
@@ -164,7 +169,7 @@ PLANTS = (
         "M11-wake-lost-with-the-thread",
         "a thread that attaching ends takes the wake with it",
         "mutex",
-        (Edit(PARK, "if (host != NULL && lost != NULL) {", "if (lost == NULL && host != NULL) {"),),
+        (Edit(PARK, "if (host != NULL && how->lost != NULL) {", "if (false) {"),),
         ("mutex_lost",),
     ),
     Plant(
