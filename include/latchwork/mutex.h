@@ -12,9 +12,9 @@
  * and P1202. docs/mutex.md has the argument.
  *
  * Not recursive; any thread may unlock. The memory may be freed by whoever locks next: unlock
- * touches nothing of the mutex after the release. A woken thread competes with newcomers (no
- * hand-over). Everything a thread did before unlock happens before what the next owner does after
- * lock. */
+ * touches nothing of the mutex after the release. A woken thread competes with newcomers, until it
+ * has waited for 1 ms: then it is handed the mutex, as in WTF::Lock and parking_lot. Everything a
+ * thread did before unlock happens before what the next owner does after lock. */
 #ifndef LATCHWORK_MUTEX_H
 #define LATCHWORK_MUTEX_H
 

@@ -86,12 +86,14 @@ typedef struct lw_park_how_ {
      * what it may not sleep with. Whoever wakes on the address from here on wakes it. */
     void (*queued)(void *arg);
     /* Under the queue's lock, by lw_park_notify_, for the first waiter: whether it is to be woken,
-     * and with which token. False leaves it where it is, and nobody is woken: somebody else will
-     * notify. NULL: yes, with 0. */
-    bool (*grant)(void *arg, uintptr_t *token);
+     * and with which token. False leaves it where it is, starved, and nobody is woken: somebody
+     * else will notify. *last_ns is the queue's, for what a lock likes to keep there. NULL: yes, with 0. */
+    bool (*grant)(void *arg, int64_t *last_ns, uintptr_t *token);
     /* The thread ends while it attaches again: pass on what it was woken for. */
     void (*lost)(void *arg);
     void *arg;
+    /* Announces itself (below), until it is taken out of the queue or leaves it. */
+    bool announce;
     /* Since when the thread waits, if it has waited before: it goes before those who came later.
      * 0: since now. */
     int64_t since_ns;
@@ -144,9 +146,14 @@ static inline unsigned lw_park_index_(const void *address)
     return (unsigned)(h >> 56) & (LW_PARK_QUEUES - 1);
 }
 
-/* For each queue: how many have announced themselves; LW_PARK_FENCED_ while releasers are known to
- * make the fence themselves. NULL until this copy has a domain. */
-enum { LW_PARK_FENCED_ = 0x40000000 };
+/* For each queue: how many have announced themselves; in units of LW_PARK_STARVED_, to how many of
+ * them `grant` has said no (up to LW_PARK_STARVED_MAX_); LW_PARK_FENCED_ while releasers are known to make the
+ * fence themselves. NULL until this copy has a domain. */
+enum {
+    LW_PARK_STARVED_ = 0x00100000,
+    LW_PARK_STARVED_MAX_ = 0x3ff00000,
+    LW_PARK_FENCED_ = 0x40000000,
+};
 extern LW_API lw_atomic_ptr lw_park_flags_;
 
 static inline bool lw_park_announced_(const void *address)
@@ -158,6 +165,9 @@ static inline bool lw_park_announced_(const void *address)
 }
 
 LW_API void lw_park_notify_(const void *address);
+/* Whether `grant` has said no to a waiter of the address's queue that sleeps on: who has not waited
+ * yet had better let it go first. A hint. */
+LW_API bool lw_park_starved_(const void *address);
 /* Returns a ticket, not 0. A fork inside of the wait leaves nobody announced in the child: there
  * the ticket is void, and taking the announcement back does nothing. */
 LW_API uint32_t lw_park_announce_(const void *address);

@@ -18,7 +18,8 @@ struct lw_waiter {
     LW_PLAIN(lw_waiter *) next;
     LW_PLAIN(const void *) address;
     LW_PLAIN(const lw_park_how_ *) how;
-    LW_PLAIN(bool) queued; /* under the queue's lock */
+    LW_PLAIN(bool) queued;  /* under the queue's lock */
+    LW_PLAIN(bool) starved; /* likewise: counted in the queue's flags */
     LW_PLAIN(uintptr_t) token;
     LW_PLAIN(int64_t) since_ns;
     lw_parker parker;
@@ -28,7 +29,8 @@ typedef struct LW_ALIGNED(LW_CACHE_LINE) lw_park_queue {
     lw_rawlock lock;
     LW_PLAIN(lw_waiter *) first;
     LW_PLAIN(lw_waiter *) last;
-    lw_atomic_u32 quiet; /* looks of releasers that found nobody announced, in samples */
+    LW_PLAIN(int64_t) last_ns; /* lw_park_how_.grant's */
+    lw_atomic_u32 quiet;       /* looks of releasers that found nobody announced, in samples */
 } lw_park_queue;
 
 /* ---- retired objects (smr.c) ---- */

@@ -15,6 +15,11 @@ static lw_park_queue *lw_park_queue_of(lw_domain *d, const void *address)
     return &d->park_queues[lw_park_index_(address)];
 }
 
+static lw_atomic_u32 *lw_park_flags_of(lw_domain *d, const void *address)
+{
+    return &d->park_flags[lw_park_index_(address)];
+}
+
 static void lw_park_flags_init(lw_domain *d)
 {
     unsigned i;
@@ -42,6 +47,7 @@ void lw_park_forked_(lw_domain *d)
         (void)lw_rawlock_forked_(&q->lock);
         LW_PLAIN_SET(q->first, NULL);
         LW_PLAIN_SET(q->last, NULL);
+        LW_PLAIN_SET(q->last_ns, 0);
     }
     lw_park_flags_init(d);
     (void)lw_atomic_add_relaxed_u32(&d->forks, 1);
@@ -57,7 +63,7 @@ static uint32_t lw_park_ticket(const lw_domain *d)
 uint32_t lw_park_announce_(const void *address)
 {
     lw_domain *d = lw_domain_get();
-    lw_atomic_u32 *flags = &d->park_flags[lw_park_index_(address)];
+    lw_atomic_u32 *flags = lw_park_flags_of(d, address);
     uint32_t ticket = lw_park_ticket(d); /* before: void in the child if a handler forks here */
     if ((lw_atomic_add_relaxed_u32(flags, 1) & LW_PARK_FENCED_) != 0) {
         /* (3) Between the announcement and the look of `validate`. Releasers have a fence between
@@ -84,8 +90,14 @@ bool lw_park_ticket_holds_(uint32_t ticket)
 void lw_park_retract_(const void *address, uint32_t ticket)
 {
     if (lw_park_ticket_holds_(ticket)) {
-        (void)lw_atomic_sub_relaxed_u32(&lw_domain_get()->park_flags[lw_park_index_(address)], 1);
+        (void)lw_atomic_sub_relaxed_u32(lw_park_flags_of(lw_domain_get(), address), 1);
     }
+}
+
+bool lw_park_starved_(const void *address)
+{
+    return (lw_atomic_load_relaxed_u32(lw_park_flags_of(lw_domain_get(), address)) &
+            LW_PARK_STARVED_MAX_) != 0;
 }
 
 /* Nobody is announced: some day the releasers need no fence any more. */
@@ -118,7 +130,7 @@ static void lw_park_link(lw_park_queue *q, lw_waiter *before, lw_waiter *w)
     LW_PLAIN_SET(w->queued, true);
 }
 
-static void lw_park_unlink(lw_park_queue *q, lw_waiter *before, lw_waiter *w)
+static void lw_park_unlink(lw_domain *d, lw_park_queue *q, lw_waiter *before, lw_waiter *w)
 {
     lw_waiter *next = LW_PLAIN_GET(w->next);
     if (before == NULL) {
@@ -131,12 +143,30 @@ static void lw_park_unlink(lw_park_queue *q, lw_waiter *before, lw_waiter *w)
     }
     LW_PLAIN_SET(w->next, NULL);
     LW_PLAIN_SET(w->queued, false);
+    if (LW_PLAIN_GET(w->starved)) {
+        (void)lw_atomic_sub_relaxed_u32(lw_park_flags_of(d, LW_PLAIN_GET(w->address)),
+                                        LW_PARK_STARVED_);
+    }
+}
+
+/* Under the queue's lock, so that nobody else adds to the starved. */
+static void lw_park_starve(lw_domain *d, lw_waiter *w)
+{
+    lw_atomic_u32 *flags = lw_park_flags_of(d, LW_PLAIN_GET(w->address));
+    if (!LW_PLAIN_GET(w->starved) &&
+        (lw_atomic_load_relaxed_u32(flags) & LW_PARK_STARVED_MAX_) != LW_PARK_STARVED_MAX_) {
+        LW_PLAIN_SET(w->starved, true);
+        (void)lw_atomic_add_relaxed_u32(flags, LW_PARK_STARVED_);
+    }
 }
 
 /* The one behind which a waiter since `since_ns` belongs; NULL: it is the first. */
 static lw_waiter *lw_park_place(lw_park_queue *q, int64_t since_ns)
 {
     lw_waiter *before = NULL, *w = LW_PLAIN_GET(q->first);
+    if (w == NULL || LW_PLAIN_GET(LW_PLAIN_GET(q->last)->since_ns) <= since_ns) {
+        return LW_PLAIN_GET(q->last);
+    }
     while (w != NULL && LW_PLAIN_GET(w->since_ns) <= since_ns) {
         before = w;
         w = LW_PLAIN_GET(w->next);
@@ -146,14 +176,14 @@ static lw_waiter *lw_park_place(lw_park_queue *q, int64_t since_ns)
 
 /* A waiter leaves by itself. Returns whether another waits on its address. It is not there if a
  * signal handler forked in its wait and this is the child (lw_park_forked_). */
-static bool lw_park_quit(lw_park_queue *q, lw_waiter *own)
+static bool lw_park_quit(lw_domain *d, lw_park_queue *q, lw_waiter *own)
 {
     lw_waiter *before = NULL, *w, *next;
     bool more = false;
     for (w = LW_PLAIN_GET(q->first); w != NULL; w = next) {
         next = LW_PLAIN_GET(w->next);
         if (w == own) {
-            lw_park_unlink(q, before, w);
+            lw_park_unlink(d, q, before, w);
         } else {
             more |= LW_PLAIN_GET(w->address) == LW_PLAIN_GET(own->address);
             before = w;
@@ -162,7 +192,7 @@ static bool lw_park_quit(lw_park_queue *q, lw_waiter *own)
     return more;
 }
 
-typedef int (*lw_park_choose_fn)(void *arg, const lw_park_how_ *waiter);
+typedef int (*lw_park_choose_fn)(void *arg, lw_domain *d, lw_park_queue *q, lw_waiter *w);
 
 static lw_unpark_result lw_park_wake(lw_domain *d, const void *address, lw_park_choose_fn choose,
                                      void *choose_arg, lw_unpark_decide_fn decide, void *arg)
@@ -176,9 +206,13 @@ static lw_unpark_result lw_park_wake(lw_domain *d, const void *address, lw_park_
     for (w = LW_PLAIN_GET(q->first); w != NULL && !(stop && result.more); w = next) {
         next = LW_PLAIN_GET(w->next);
         if (LW_PLAIN_GET(w->address) == address) {
-            int choice = stop ? LW_UNPARK_STOP_ : choose(choose_arg, LW_PLAIN_GET(w->how));
+            int choice = stop ? LW_UNPARK_STOP_ : choose(choose_arg, d, q, w);
             if (choice == LW_UNPARK_TAKE_) {
-                lw_park_unlink(q, before, w);
+                lw_park_unlink(d, q, before, w);
+                if (LW_PLAIN_GET(w->how)->announce) {
+                    /* While it wakes up, releases need not come here for its sake. */
+                    (void)lw_atomic_sub_relaxed_u32(lw_park_flags_of(d, address), 1);
+                }
                 if (last == NULL) {
                     first = w;
                 } else {
@@ -207,10 +241,10 @@ static lw_unpark_result lw_park_wake(lw_domain *d, const void *address, lw_park_
     return result;
 }
 
-static int lw_park_choose_first(void *arg, const lw_park_how_ *waiter)
+static int lw_park_choose_first(void *arg, lw_domain *d, lw_park_queue *q, lw_waiter *w)
 {
     bool *taken = (bool *)arg;
-    (void)waiter;
+    (void)d, (void)q, (void)w;
     if (*taken) {
         return LW_UNPARK_STOP_;
     }
@@ -224,10 +258,9 @@ lw_unpark_result lw_unpark_one(const void *address, lw_unpark_decide_fn decide, 
     return lw_park_wake(lw_domain_get(), address, lw_park_choose_first, &taken, decide, arg);
 }
 
-static int lw_park_choose_all(void *arg, const lw_park_how_ *waiter)
+static int lw_park_choose_all(void *arg, lw_domain *d, lw_park_queue *q, lw_waiter *w)
 {
-    (void)arg;
-    (void)waiter;
+    (void)arg, (void)d, (void)q, (void)w;
     return LW_UNPARK_TAKE_;
 }
 
@@ -249,10 +282,11 @@ typedef struct lw_park_chooser {
     void *arg;
 } lw_park_chooser;
 
-static int lw_park_choose_some(void *arg, const lw_park_how_ *waiter)
+static int lw_park_choose_some(void *arg, lw_domain *d, lw_park_queue *q, lw_waiter *w)
 {
     const lw_park_chooser *chooser = (const lw_park_chooser *)arg;
-    return chooser->choose(chooser->arg, waiter->arg);
+    (void)d, (void)q;
+    return chooser->choose(chooser->arg, LW_PLAIN_GET(w->how)->arg);
 }
 
 lw_unpark_result lw_unpark_some_(const void *address, lw_unpark_choose_fn_ choose,
@@ -267,7 +301,7 @@ lw_unpark_result lw_unpark_some_(const void *address, lw_unpark_choose_fn_ choos
 lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_leave_fn leave,
                   void *arg, int64_t timeout_ns, unsigned flags, uintptr_t *token)
 {
-    lw_park_how_ how = {validate, leave, NULL, NULL, NULL, arg, 0};
+    lw_park_how_ how = {validate, leave, NULL, NULL, NULL, arg, false, 0};
     return lw_park_with_(address, &how, timeout_ns, flags, token);
 }
 
@@ -278,6 +312,7 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     lw_park_queue *q = lw_park_queue_of(d, address);
     int64_t deadline_ns = -1;
     int64_t now_ns = lw_now_();
+    uint32_t ticket = how->announce ? lw_park_announce_(address) : 0;
     lw_status status;
     void *host = NULL;
     lw_waiter w;
@@ -288,18 +323,17 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     LW_PLAIN_SET(w.address, address);
     LW_PLAIN_SET(w.how, how);
     LW_PLAIN_SET(w.token, 0);
+    LW_PLAIN_SET(w.starved, false);
     LW_PLAIN_SET(w.since_ns, how->since_ns != 0 ? how->since_ns : now_ns);
 
     lw_rawlock_lock_(&q->lock);
     /* The look under the lock: a waker changes the object first and takes this lock after, so it
      * either finds this waiter in the queue or has made `validate` say no. */
-    if (!how->validate(how->arg)) {
+    status = !how->validate(how->arg) ? LW_AGAIN : timeout_ns == 0 ? LW_TIMEOUT : LW_OK;
+    if (status != LW_OK) {
         lw_rawlock_unlock_(&q->lock);
-        return LW_AGAIN;
-    }
-    if (timeout_ns == 0) {
-        lw_rawlock_unlock_(&q->lock);
-        return LW_TIMEOUT;
+        lw_park_retract_(address, ticket);
+        return status;
     }
     lw_parker_prepare_(&w.parker);
     lw_park_link(q, how->since_ns == 0 ? LW_PLAIN_GET(q->last) : lw_park_place(q, how->since_ns),
@@ -316,11 +350,12 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     if (status != LW_OK) {
         lw_rawlock_lock_(&q->lock);
         if (LW_PLAIN_GET(w.queued)) {
-            bool more = lw_park_quit(q, &w);
+            bool more = lw_park_quit(d, q, &w);
             if (how->leave != NULL) {
                 how->leave(how->arg, !more);
             }
             lw_rawlock_unlock_(&q->lock);
+            lw_park_retract_(address, ticket);
         } else {
             /* A waker took this waiter out: its wake is on the way and must not be lost. */
             lw_rawlock_unlock_(&q->lock);
@@ -346,15 +381,25 @@ typedef struct lw_park_granted {
     uintptr_t token;
 } lw_park_granted;
 
-static int lw_park_choose_granted(void *arg, const lw_park_how_ *waiter)
+static int lw_park_choose_granted(void *arg, lw_domain *d, lw_park_queue *q, lw_waiter *w)
 {
     lw_park_granted *granted = (lw_park_granted *)arg;
-    bool first = granted->first;
+    const lw_park_how_ *how = LW_PLAIN_GET(w->how);
+    int64_t last_ns = LW_PLAIN_GET(q->last_ns);
+    bool first = granted->first, yes;
     granted->first = false;
-    if (first && (waiter->grant == NULL || waiter->grant(waiter->arg, &granted->token))) {
+    if (!first) {
+        return LW_UNPARK_STOP_;
+    }
+    if (how->grant == NULL) {
         return LW_UNPARK_TAKE_;
     }
-    return LW_UNPARK_STOP_;
+    yes = how->grant(how->arg, &last_ns, &granted->token);
+    LW_PLAIN_SET(q->last_ns, last_ns);
+    if (!yes) {
+        lw_park_starve(d, w);
+    }
+    return yes ? LW_UNPARK_TAKE_ : LW_UNPARK_STOP_;
 }
 
 static uintptr_t lw_park_decide_granted(void *arg, lw_unpark_result result)
@@ -379,7 +424,7 @@ LW_COLD void lw_park_notify_(const void *address)
         }
         return;
     }
-    flags = &d->park_flags[lw_park_index_(address)];
+    flags = lw_park_flags_of(d, address);
     word = lw_atomic_load_relaxed_u32(flags);
     if ((word & ~(uint32_t)LW_PARK_FENCED_) != 0) {
         lw_park_granted granted = {true, 0};

@@ -9,9 +9,22 @@
 #define LW_MUTEX_SPINS 40
 #endif
 
+/* A waiter that is first in the queue is handed the mutex when it has waited as long, but not more
+ * often than every so many nanoseconds in a queue: each time the mutex stands idle until the waiter
+ * runs (bench/run.py --vary LW_MUTEX_PAUSE_NS=...). */
+#ifndef LW_MUTEX_FAIR_NS
+#define LW_MUTEX_FAIR_NS INT64_C(1000000)
+#endif
+#ifndef LW_MUTEX_PAUSE_NS
+#define LW_MUTEX_PAUSE_NS INT64_C(500000)
+#endif
+
+#define LW_MUTEX_HANDED 1 /* the token of who owns it when it wakes */
+
 typedef struct lw_mutex_wait {
     lw_mutex_t *mutex;
-    uint32_t ticket; /* of lw_park_announce_; 0: not announced */
+    uintptr_t token;
+    int64_t since_ns;
 } lw_mutex_wait;
 
 static bool lw_mutex_validate(void *arg)
@@ -19,26 +32,46 @@ static bool lw_mutex_validate(void *arg)
     return lw_mutex_is_locked(((const lw_mutex_wait *)arg)->mutex);
 }
 
-/* The thread ends while it attaches, and takes no wake with it. */
+/* By an unlock that is over. The waiter keeps the memory alive, as it waits. */
+static bool lw_mutex_grant(void *arg, int64_t *last_ns, uintptr_t *token)
+{
+    const lw_mutex_wait *w = (const lw_mutex_wait *)arg;
+    int64_t now_ns = lw_now_();
+    if (now_ns - w->since_ns < LW_MUTEX_FAIR_NS || now_ns - *last_ns < LW_MUTEX_PAUSE_NS) {
+        return true;
+    }
+    /* On its behalf, so an acquire as (1); what comes before this call comes before its return from
+     * the wait. If another was quicker, that one's unlock will find the waiter: docs/mutex.md. */
+    if (!lw_mutex_take_(w->mutex)) {
+        return false;
+    }
+    *last_ns = now_ns;
+    *token = LW_MUTEX_HANDED;
+    return true;
+}
+
+/* The thread ends while it attaches, and takes neither a wake nor the mutex with it. */
 static void lw_mutex_lost(void *arg)
 {
     const lw_mutex_wait *w = (const lw_mutex_wait *)arg;
-    lw_park_retract_(w->mutex, w->ticket);
-    (void)lw_unpark_one(w->mutex, NULL, NULL);
+    if (w->token == LW_MUTEX_HANDED) {
+        lw_mutex_unlock(w->mutex);
+    } else {
+        (void)lw_unpark_one(w->mutex, NULL, NULL);
+    }
 }
 
 LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
-    lw_status status = LW_OK;
     int64_t deadline_ns = -1;
     unsigned spins = 0;
     lw_mutex_wait w;
-    lw_park_how_ how = {lw_mutex_validate, NULL, NULL, NULL, lw_mutex_lost, &w, 0};
-    w.mutex = m;
-    w.ticket = 0;
+    lw_park_how_ how = {lw_mutex_validate, NULL, NULL, lw_mutex_grant, lw_mutex_lost, &w, true, 0};
     if (timeout_ns == 0) {
         return LW_TIMEOUT;
     }
+    w.mutex = m;
+    w.since_ns = 0;
     if (timeout_ns > 0) {
         int64_t now_ns = lw_now_();
         deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
@@ -46,10 +79,12 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
     for (;;) {
         int64_t left_ns = -1;
         uint32_t word = lw_atomic_load_relaxed_u32(&m->word);
-        if ((word & LW_MUTEX_LOCKED_) == 0) {
+        lw_status status;
+        bool is_free = (word & LW_MUTEX_LOCKED_) == 0;
+        if (is_free && (spins >= LW_MUTEX_SPINS || !lw_park_starved_(m))) {
             /* (3) acquire: pairs with the release (2). */
             if (lw_atomic_cas_acquire_u32(&m->word, &word, LW_MUTEX_LOCKED_)) {
-                break;
+                return LW_OK;
             }
             continue;
         }
@@ -58,25 +93,21 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
             lw_cpu_relax();
             continue;
         }
-        if (!lw_park_ticket_holds_(w.ticket)) {
-            w.ticket = lw_park_announce_(m);
-        }
-        if (deadline_ns >= 0) {
-            left_ns = deadline_ns - lw_now_();
-            if (left_ns <= 0) {
-                status = LW_TIMEOUT;
-                break;
+        if (deadline_ns >= 0 || w.since_ns == 0) {
+            int64_t now_ns = lw_now_();
+            if (deadline_ns >= 0) {
+                left_ns = deadline_ns < now_ns ? 0 : deadline_ns - now_ns;
             }
+            w.since_ns = w.since_ns == 0 ? now_ns : w.since_ns;
         }
-        status = lw_park_with_(m, &how, left_ns, flags, NULL);
-        if (status == LW_TIMEOUT || status == LW_INTERRUPTED) {
-            break;
+        how.since_ns = w.since_ns;
+        w.token = 0;
+        status = lw_park_with_(m, &how, left_ns, flags, &w.token);
+        if (status == LW_TIMEOUT || status == LW_INTERRUPTED || w.token == LW_MUTEX_HANDED) {
+            return status;
         }
-        status = LW_OK;
         spins = 0;
     }
-    lw_park_retract_(m, w.ticket);
-    return status;
 }
 
 /* ---- LW_DEBUG ---- */

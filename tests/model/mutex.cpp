@@ -238,6 +238,33 @@ struct mutex_lost : model_suite<mutex_lost, 3, false> {
 };
 MODEL_SUITE(mutex_lost);
 
+/* Waiters starve at any time, and are handed the mutex, or are refused since another was quicker. */
+template <class D, unsigned N>
+struct mutex_handed_by : model_suite<D, N, false> {
+    guarded g;
+
+    void setup()
+    {
+        model.clock_jumps = true;
+    }
+    void body(unsigned i)
+    {
+        g.turn();
+        if (i == 0) {
+            g.turn();
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == N + 1);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
+    }
+};
+struct mutex_handed : mutex_handed_by<mutex_handed, 3> {};
+MODEL_SUITE(mutex_handed);
+struct mutex_handed_pair : mutex_handed_by<mutex_handed_pair, 2> {};
+MODEL_SUITE(mutex_handed_pair);
+
 /* The last user frees the memory while the one before may still be on its way out of unlock. */
 template <class D, int N>
 struct mutex_freed : model_suite<D, N, false> {

@@ -43,8 +43,8 @@ PLANTS = (
         (
             Edit(
                 PARK,
-                "if (!how->validate(how->arg)) {",
-                "(void)how->validate(how->arg);\n    if (false) {",
+                "!how->validate(how->arg) ? LW_AGAIN",
+                "!how->validate(how->arg) && false ? LW_AGAIN",
             ),
         ),
         ("mutex_pair", "mutex_three"),
@@ -187,18 +187,58 @@ PLANTS = (
         ("park_shared",),
     ),
     Plant(
-        "M13-announced-for-ever",
-        "who ends while it attaches stays announced",
+        "M13-woken-and-announced",
+        "who was woken stays announced",
         "mutex",
-        (Edit(MUTEX, "lw_park_retract_(w->mutex, w->ticket); (void)lw_unpark", "(void)lw_unpark"),),
-        ("mutex_lost",),
+        (Edit(PARK, "if (LW_PLAIN_GET(w->how)->announce) {", "if (false) {"),),
+        ("mutex_pair",),
     ),
     Plant(
         "M14-interrupted-and-announced",
-        "who is interrupted stays announced",
+        "who leaves the queue by itself stays announced",
         "mutex",
-        (Edit(MUTEX, "LW_INTERRUPTED) { break;", "LW_INTERRUPTED) { return status;"),),
+        (
+            Edit(
+                PARK,
+                "            lw_park_retract_(address, ticket);\n        } else {",
+                "        } else {",
+            ),
+        ),
         ("mutex_interrupted",),
+    ),
+    Plant(
+        "M15-handed-over-without-a-look",
+        "a waiter is handed a mutex that another was quicker to lock",
+        "mutex",
+        (
+            Edit(
+                MUTEX,
+                "if (!lw_mutex_take_(w->mutex)) {",
+                "if (!lw_mutex_take_(w->mutex) && false) {",
+            ),
+        ),
+        ("mutex_handed",),
+    ),
+    Plant(
+        "M16-handed-to-nobody",
+        "a thread that attaching ends keeps the mutex that it was handed",
+        "mutex",
+        (Edit(MUTEX, "if (w->token == LW_MUTEX_HANDED) {", "if (w->token > 1) {"),),
+        ("mutex_lost",),
+    ),
+    Plant(
+        "M17-refused-and-not-announced",
+        "a waiter that was refused is woken by nobody",
+        "mutex",
+        (
+            Edit(
+                PARK,
+                "        lw_park_starve(d, w);\n",
+                "        lw_park_starve(d, w);\n"
+                "        (void)lw_atomic_sub_relaxed_u32(lw_park_flags_of(d, LW_PLAIN_GET(w->address)), 1);\n",
+            ),
+        ),
+        ("mutex_handed",),
     ),
     # ---- ref ----
     Plant(

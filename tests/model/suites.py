@@ -48,6 +48,8 @@ AREAS = {
             "mutex_first": Suite(4, 5, fences=ALL_FENCES),
             "mutex_clock": Suite(3, 5),
             "mutex_lost": Suite(2, 3, random=50_000),
+            "mutex_handed": Suite(2, 3, random=50_000),
+            "mutex_handed_pair": Suite(3, 5, fences=ALL_FENCES),
             "mutex_freed_pair": Suite(4, 6, fences=ALL_FENCES),
             "mutex_freed_three": Suite(2, 4),
             "park_wait": Suite(2, 3),

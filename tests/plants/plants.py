@@ -65,7 +65,13 @@ PLANTS = (
     Plant(
         "park-without-recheck",
         "a waiter queues itself without looking again under the queue's lock",
-        (Edit(PARK, "if (!validate(arg)) {", "if (!validate(arg) && timeout_ns == 0) {"),),
+        (
+            Edit(
+                PARK,
+                "!how->validate(how->arg) ? LW_AGAIN",
+                "!how->validate(how->arg) && timeout_ns == 0 ? LW_AGAIN",
+            ),
+        ),
         (Catch("stress_park", "ring", STOOD_STILL),),
     ),
     Plant(
@@ -229,19 +235,58 @@ PLANTS = (
                 "return ticket != 0;",
             ),
         ),
-        (Catch("test_mutex", "fork_while_it_attaches_after_a_wait"),),
+        (Catch("test_mutex", "fork_in_a_wait"),),
     ),
     Plant(
         "wake-lost-with-the-thread",
         "a thread that attaching ends takes the wake with it",
-        (Edit(PARK, "if (host != NULL && lost != NULL) {", "if (lost == NULL && host != NULL) {"),),
+        (Edit(PARK, "if (host != NULL && how->lost != NULL) {", "if (false) {"),),
         (Catch("test_mutex", "who_ends_while_it_attaches_passes_the_wake_on"),),
     ),
     Plant(
         "announced-for-ever",
-        "who got the lock after a wait stays announced, and no unlock is quick again",
-        (Edit(MUTEX, "    lw_park_retract_(m, w.ticket);\n    return", "    return"),),
+        "who was woken stays announced, and no unlock is quick again",
+        (Edit(PARK, "if (LW_PLAIN_GET(w->how)->announce) {", "if (false) {"),),
         (Catch("test_mutex", "quick_way_opens_again"),),
+    ),
+    Plant(
+        "timed-out-and-announced",
+        "who left the queue by itself stays announced",
+        (
+            Edit(
+                PARK,
+                "            lw_park_retract_(address, ticket);\n        } else {",
+                "        } else {",
+            ),
+        ),
+        (
+            Catch("test_mutex", "quick_way_opens_again"),
+            Catch("test_mutex", "who_ends_while_it_attaches_passes_the_wake_on"),
+        ),
+    ),
+    Plant(
+        "no-hand-over",
+        "who has starved is woken and competes, as others do",
+        (Edit(MUTEX, "if (now_ns - w->since_ns < LW_MUTEX_FAIR_NS ||", "if (true ||"),),
+        (Catch("test_mutex", "who_has_starved_is_handed_the_mutex"),),
+    ),
+    Plant(
+        "handed-and-not-owned",
+        "who was handed the mutex tries to lock it",
+        (Edit(MUTEX, "|| w.token == LW_MUTEX_HANDED) {", "|| w.token > 1) {"),),
+        (Catch("test_mutex", "who_has_starved_is_handed_the_mutex"),),
+    ),
+    Plant(
+        "handed-to-nobody",
+        "a thread that attaching ends keeps the mutex that it was handed",
+        (Edit(MUTEX, "if (w->token == LW_MUTEX_HANDED) {", "if (w->token > 1) {"),),
+        (Catch("test_mutex", "who_is_handed_it_and_ends_lets_go"),),
+    ),
+    Plant(
+        "place-lost",
+        "who was woken and came too late waits behind those who came later",
+        (Edit(PARK, "how->since_ns == 0 ? LW_PLAIN_GET(q->last)", "true ? LW_PLAIN_GET(q->last)"),),
+        (Catch("test_park", "who_has_waited_before_keeps_its_place"),),
     ),
     # ---- thread ----
     Plant(

@@ -304,6 +304,12 @@ TEST(signal_whose_calls_are_restarted_interrupts_too)
     interrupt_with(SA_RESTART);
 }
 
+static uint32_t announced(const lw_mutex_t *m)
+{
+    const lw_atomic_u32 *flags = (const lw_atomic_u32 *)lw_atomic_load_acquire_ptr(&lw_park_flags_);
+    return lw_atomic_load_relaxed_u32(&flags[lw_park_index_(m)]) & ~(uint32_t)LW_PARK_FENCED_;
+}
+
 /* ---- The thread ends while it attaches ---- */
 
 static int ending;
@@ -348,7 +354,100 @@ TEST(who_ends_while_it_attaches_passes_the_wake_on)
     support_start(&first.thread, lock_once, &first);
     support_join(&first.thread);
     CHECK_EQ(first.done, 0);
+    CHECK_EQ(announced(&m), 0);
     lw_mutex_unlock(&m);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
+}
+
+/* ---- Hand-over ---- */
+
+typedef struct holder {
+    lw_mutex_t *mutex;
+    support_thread thread;
+    int has, may_go;
+} holder;
+
+static void hold_until_told(void *arg)
+{
+    holder *h = (holder *)arg;
+    lw_mutex_lock(h->mutex);
+    __atomic_store_n(&h->has, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&h->may_go, __ATOMIC_ACQUIRE)) {
+        support_sleep(100000);
+    }
+    lw_mutex_unlock(h->mutex);
+}
+
+static void see_wait(void *arg, const void *address, int64_t waited_ns)
+{
+    (void)address;
+    if (waited_ns < *(int64_t *)arg) {
+        *(int64_t *)arg = waited_ns;
+    }
+}
+
+/* Until all who wait have waited so long that they starve. */
+static void let_them_starve(void)
+{
+    int64_t shortest;
+    do {
+        support_sleep(MS);
+        shortest = INT64_MAX;
+        lw_park_report(see_wait, &shortest);
+    } while (shortest < 2 * MS);
+}
+
+TEST(who_has_starved_is_handed_the_mutex)
+{
+    static lw_mutex_t m;
+    holder first, second;
+    int i;
+    memset(&first, 0, sizeof first);
+    memset(&second, 0, sizeof second);
+    first.mutex = second.mutex = &m;
+    lw_mutex_lock(&m);
+    support_start(&first.thread, hold_until_told, &first);
+    support_await_waiters(&m, 1);
+    support_start(&second.thread, hold_until_told, &second);
+    support_await_waiters(&m, 2);
+    let_them_starve();
+    lw_mutex_unlock(&m);
+    /* Before unlock returned it was the other's, who need not have run yet. */
+    CHECK(!lw_mutex_trylock(&m));
+    for (i = 0; !__atomic_load_n(&first.has, __ATOMIC_ACQUIRE); i++) {
+        CHECK(i < 10000); /* a failure, and no hang */
+        support_sleep(MS);
+    }
+    CHECK_EQ(announced(&m), 1);
+    CHECK_EQ(second.has, 0);
+    __atomic_store_n(&first.may_go, 1, __ATOMIC_RELEASE);
+    support_join(&first.thread);
+    CHECK(!lw_mutex_trylock(&m));
+    __atomic_store_n(&second.may_go, 1, __ATOMIC_RELEASE);
+    support_join(&second.thread);
+    CHECK_EQ(announced(&m), 0);
+    CHECK(lw_mutex_trylock(&m));
+    lw_mutex_unlock(&m);
+}
+
+/* It owned the mutex, and never returned from the wait. */
+TEST(who_is_handed_it_and_ends_lets_go)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_ends};
+    static lw_mutex_t m;
+    holder h;
+    lw_domain_set_block_hooks(&hooks);
+    memset(&h, 0, sizeof h);
+    h.mutex = &m;
+    lw_mutex_lock(&m);
+    support_start(&h.thread, hold_until_told, &h);
+    support_await_waiters(&m, 1);
+    let_them_starve();
+    __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
+    lw_mutex_unlock(&m);
+    support_join(&h.thread);
+    CHECK_EQ(h.has, 0);
+    CHECK_EQ(announced(&m), 0);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
 }
 
@@ -508,9 +607,8 @@ TEST(forked_child_unlocks_what_it_holds)
 
 static int forks_in_hook;
 
-static void hook_forks(void *token)
+static void fork_once(void)
 {
-    CHECK(token == &befores);
     if (__atomic_exchange_n(&forks_in_hook, 0, __ATOMIC_RELAXED) != 0) {
         pid_t child = fork();
         int status = 0;
@@ -523,6 +621,18 @@ static void hook_forks(void *token)
             alarm(20);
         }
     }
+}
+
+static void *hook_forks_before(void)
+{
+    fork_once();
+    return &befores;
+}
+
+static void hook_forks(void *token)
+{
+    CHECK(token == &befores);
+    fork_once();
 }
 
 static pid_t first_process;
@@ -538,6 +648,7 @@ static void lock_and_fork(void *arg)
     if (getpid() == first_process) {
         return;
     }
+    CHECK_EQ(announced(m), 0);
     /* Somebody waits in the same queue: the wake must come. */
     lw_mutex_init(m);
     lw_mutex_lock(m);
@@ -548,17 +659,30 @@ static void lock_and_fork(void *arg)
     _exit(l.status != LW_OK);
 }
 
-TEST(fork_while_it_attaches_after_a_wait)
+static void fork_in(const lw_block_hooks *hooks)
 {
-    static const lw_block_hooks hooks = {hook_before, hook_forks};
     static lw_mutex_t m;
-    lw_domain_set_block_hooks(&hooks);
+    lw_domain_set_block_hooks(hooks);
     first_process = getpid();
     lw_mutex_lock(&m);
     __atomic_store_n(&forks_in_hook, 1, __ATOMIC_RELAXED);
     support_run(1, lock_and_fork, &m, 1);
     CHECK_EQ(forks_in_hook, 0);
+    CHECK_EQ(announced(&m), 0);
     lw_mutex_unlock(&m);
+}
+
+/* While it is in the queue, as a signal's handler might. In the child it sleeps, in no queue. */
+TEST(fork_in_a_wait)
+{
+    static const lw_block_hooks hooks = {hook_forks_before, hook_after};
+    fork_in(&hooks);
+}
+
+TEST(fork_while_it_attaches_after_a_wait)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_forks};
+    fork_in(&hooks);
 }
 
 /* Handlers of the program run between the library's and the fork, and may lock. */

@@ -144,6 +144,185 @@ TEST(leave_says_whether_others_wait)
     CHECK_EQ(common_leaves.calls, 0); /* it was woken: `leave` is for those that were not */
 }
 
+/* ---- What the library's own locks use ---- */
+
+typedef struct how_waiter {
+    lw_park_how_ how;
+    const void *address;
+    support_thread thread;
+    lw_status status;
+    uintptr_t token;
+    int order;
+    int queued;
+    int granted; /* what its grant says: -1: no; else the token */
+} how_waiter;
+
+static void how_queued(void *arg)
+{
+    how_waiter *w = (how_waiter *)arg;
+    /* Whoever wakes from here on wakes it; it holds no lock of the library. */
+    if (w->queued == 1) {
+        CHECK_EQ(lw_unpark_one(w->address, NULL, NULL).woken, 1);
+    }
+    w->queued = 2;
+}
+
+static bool how_grant(void *arg, int64_t *last_ns, uintptr_t *token)
+{
+    const how_waiter *w = (const how_waiter *)arg;
+    *last_ns += 1;
+    if (w->granted < 0) {
+        return false;
+    }
+    *token = (uintptr_t)w->granted + (uintptr_t)*last_ns * 100;
+    return true;
+}
+
+static void wait_how(void *arg)
+{
+    how_waiter *w = (how_waiter *)arg;
+    w->status = lw_park_with_(w->address, &w->how, -1, LW_WAIT_ATTACHED, &w->token);
+    w->order = __atomic_fetch_add(&returned, 1, __ATOMIC_RELAXED);
+}
+
+static void start_how(how_waiter *w, const void *address, int64_t since_ns)
+{
+    size_t before = support_waiters(address);
+    memset(w, 0, sizeof *w);
+    w->how.validate = validate_yes;
+    w->how.queued = how_queued;
+    w->how.grant = how_grant;
+    w->how.since_ns = since_ns;
+    w->how.announce = true;
+    w->how.arg = w;
+    w->address = address;
+    support_start(&w->thread, wait_how, w);
+    support_await_waiters(address, before + 1);
+}
+
+TEST(queued_is_called_once_it_can_be_woken)
+{
+    static int address;
+    how_waiter w;
+    memset(&w, 0, sizeof w);
+    w.how.validate = validate_no;
+    w.how.queued = how_queued;
+    w.how.arg = &w;
+    w.address = &address;
+    CHECK_EQ(lw_park_with_(&address, &w.how, -1, LW_WAIT_DEFAULT, NULL), LW_AGAIN);
+    CHECK_EQ(w.queued, 0);
+    w.how.validate = validate_yes;
+    CHECK_EQ(lw_park_with_(&address, &w.how, 0, LW_WAIT_DEFAULT, NULL), LW_TIMEOUT);
+    CHECK_EQ(w.queued, 0);
+    w.queued = 1;
+    CHECK_EQ(lw_park_with_(&address, &w.how, -1, LW_WAIT_DEFAULT, NULL), LW_OK);
+    CHECK_EQ(w.queued, 2);
+}
+
+TEST(who_has_waited_before_keeps_its_place)
+{
+    static int address;
+    static const int64_t since[] = {30, 10, 40, 20, 10};
+    static const int order[] = {3, 0, 4, 2, 1};
+    how_waiter w[5];
+    int i;
+    for (i = 0; i < 5; i++) {
+        start_how(&w[i], &address, since[i]);
+    }
+    for (i = 0; i < 5; i++) {
+        CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 1);
+        while (__atomic_load_n(&returned, __ATOMIC_RELAXED) == i) {
+            support_sleep(100000);
+        }
+    }
+    for (i = 0; i < 5; i++) {
+        support_join(&w[i].thread);
+        CHECK_EQ(w[i].order, order[i]);
+    }
+}
+
+static int choose_by_place(void *arg, void *waiter)
+{
+    const char **choices = (const char **)arg;
+    CHECK(((const how_waiter *)waiter)->status == LW_OK);
+    switch (*(*choices)++) {
+    case 't':
+        return LW_UNPARK_TAKE_;
+    case 's':
+        return LW_UNPARK_SKIP_;
+    default:
+        return LW_UNPARK_STOP_;
+    }
+}
+
+static uintptr_t decide_by_count(void *arg, lw_unpark_result result)
+{
+    (void)arg;
+    return result.woken * 10 + result.more;
+}
+
+TEST(a_waker_chooses_among_waiters)
+{
+    static int address;
+    static const char *const rules[] = {"stst", "x", "tx", "t"};
+    static const size_t woken[] = {2, 0, 1, 1};
+    static const bool more[] = {true, true, true, false};
+    how_waiter w[4];
+    size_t i;
+    for (i = 0; i < 4; i++) {
+        start_how(&w[i], &address, 0);
+    }
+    for (i = 0; i < 4; i++) {
+        const char *rule = rules[i];
+        lw_unpark_result result =
+            lw_unpark_some_(&address, choose_by_place, decide_by_count, (void *)&rule);
+        CHECK_EQ(result.woken, woken[i]);
+        CHECK_EQ(result.more, more[i]);
+        CHECK_EQ(*rule, 0); /* each was asked once, and nobody behind a stop */
+    }
+    for (i = 0; i < 4; i++) {
+        support_join(&w[i].thread);
+    }
+    CHECK_EQ(w[0].token, 11);
+    CHECK_EQ(w[1].token, 21);
+    CHECK_EQ(w[2].token, 10);
+    CHECK_EQ(w[3].token, 21);
+}
+
+/* Who is asked and says no sleeps on, and is known to starve. */
+TEST(the_first_waiter_says_whether_a_release_wakes_it)
+{
+    static int address;
+    how_waiter first, second;
+    start_how(&first, &address, 0);
+    start_how(&second, &address, 0);
+    CHECK(lw_park_announced_(&address));
+    first.granted = -1;
+    second.granted = 7;
+    CHECK(!lw_park_starved_(&address));
+    lw_park_notify_(&address);
+    CHECK(lw_park_starved_(&address));
+    lw_park_notify_(&address);
+    CHECK_EQ(support_waiters(&address), 2);
+    first.granted = 3;
+    lw_park_notify_(&address);
+    support_join(&first.thread);
+    CHECK_EQ(first.token, 303); /* asked for the third time */
+    CHECK(!lw_park_starved_(&address));
+    lw_park_notify_(&address);
+    support_join(&second.thread);
+    CHECK_EQ(second.token, 407);
+    first.granted = -1;
+    start_how(&first, &address, 0);
+    first.granted = -1;
+    lw_park_notify_(&address);
+    CHECK(lw_park_starved_(&address));
+    CHECK_EQ(lw_unpark_all(&address, 5), 1);
+    support_join(&first.thread);
+    CHECK_EQ(first.token, 5);
+    CHECK(!lw_park_starved_(&address));
+}
+
 typedef struct decision {
     lw_unpark_result result;
     const waiter *waiter;
