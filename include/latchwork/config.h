@@ -54,6 +54,11 @@
 #define LW_NODISCARD
 #endif
 
+/* Calls fn(&variable) when the variable's block is left, in whatever way. */
+#if defined(__GNUC__)
+#define LW_CLEANUP_(fn) __attribute__((cleanup(fn)))
+#endif
+
 /* Two of these lie between fields that different threads write. */
 #if defined(__aarch64__) && defined(__APPLE__)
 #define LW_CACHE_LINE 128

@@ -74,8 +74,9 @@ LW_API void lw_domain_set_block_hooks(const lw_block_hooks *hooks);
 LW_API void *lw_alloc(size_t size);
 LW_API void lw_free(void *ptr);
 
-/* Calls `before` around something that blocks outside of the library, then `after`: what a wait of
- * the library does by itself. The token is opaque. */
+/* Around something that blocks outside of the library: what a wait of the library does by itself.
+ * lw_block_begin suspends the thread's critical sections (critical.h) and calls `before`;
+ * lw_block_end, with what that returned, calls `after` and resumes the innermost section. */
 LW_API void *lw_block_begin(void);
 LW_API void lw_block_end(void *token);
 

@@ -5,6 +5,7 @@
 
 #include <latchwork/atomic.h>
 #include <latchwork/config.h>
+#include <latchwork/critical.h>
 #include <latchwork/domain.h>
 #include <latchwork/map.h>
 #include <latchwork/mutex.h>

@@ -17,6 +17,22 @@ LW_EXTERN_C_BEGIN
 typedef struct lw_thread lw_thread;
 typedef struct lw_tls_slot lw_tls_slot;
 
+/* What a thread lets go of while it sleeps (critical.h). The base layer keeps the list, innermost
+ * first; some of the innermost are active, and all behind them are not. */
+typedef struct lw_held_ lw_held_;
+enum { LW_HELD_CRITICAL_ = 1 }; /* a lw_critical_t, of whichever copy of the library */
+typedef struct lw_held_ops_ {
+    unsigned kind;
+    void (*release)(lw_held_ *held);
+    void (*take)(lw_held_ *held); /* may block */
+} lw_held_ops_;
+
+struct lw_held_ {
+    lw_held_ *outer;
+    const lw_held_ops_ *ops;
+    bool active;
+};
+
 /* The part of a record that inline code reads. The rest lies behind it, in src/base/. */
 struct lw_thread {
     /* smr.h. Written by the owner alone, read by whoever reclaims. */
@@ -26,6 +42,8 @@ struct lw_thread {
     lw_atomic_u64 *smr_clock; /* the domain's epoch */
     /* ref.h. Pushed to by other threads, under the record's lock. */
     lw_atomic_ptr ref_queue; /* references handed over to this thread, to be merged */
+    /* critical.h. The owner's. */
+    lw_held_ *held;
 };
 
 /* Each copy of the library caches the record in a thread-local slot of its own; the record lists
@@ -37,6 +55,7 @@ struct lw_tls_slot {
     uint32_t anonymous_freeing; /* free functions run without one */
     uint32_t exited;            /* the thread has given up its record, and gets no other */
     uint32_t park_looks;        /* park.c: counted, to act on one of many */
+    lw_held_ *held;             /* as lw_thread.held, begun without a record */
 };
 
 #if !defined(LW_TLS_SLOT_)
@@ -53,6 +72,13 @@ static inline lw_thread *lw_thread_self(void)
     lw_thread *self = LW_TLS_SLOT_()->self;
     return LW_LIKELY(self != NULL) ? self : lw_thread_attach_();
 }
+
+/* Where the calling thread's list begins. */
+LW_API lw_held_ **lw_held_root_(void);
+/* Releases what is active, and says whether anything was. */
+LW_API bool lw_held_suspend_(void);
+/* Takes the innermost again, if it is not active. May block; nothing else of the list is held. */
+LW_API void lw_held_resume_(void);
 
 /* How many threads have a record now, and how many records there are. For tests and reports.
  * Wait-free, any attach state. */

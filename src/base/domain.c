@@ -224,20 +224,32 @@ void lw_free(void *ptr)
     }
 }
 
-void *lw_block_begin(void)
+void *lw_host_detach_(void)
 {
     /* (5) acquire: pairs with (4). */
     void *before = lw_atomic_load_acquire_ptr(&lw_domain_get()->block_before);
     return before == NULL ? NULL : ((void *(*)(void))before)();
 }
 
-void lw_block_end(void *token)
+void lw_host_attach_(void *token)
 {
     /* A token comes from `before`, so `after` was installed when it was given. */
     void *after = token == NULL ? NULL : lw_atomic_load_relaxed_ptr(&lw_domain_get()->block_after);
     if (after != NULL) {
         ((void (*)(void *))after)(token);
     }
+}
+
+void *lw_block_begin(void)
+{
+    (void)lw_held_suspend_();
+    return lw_host_detach_();
+}
+
+void lw_block_end(void *token)
+{
+    lw_host_attach_(token);
+    lw_held_resume_();
 }
 
 void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks *hooks)

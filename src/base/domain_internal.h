@@ -166,6 +166,10 @@ LW_API void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks 
  * it can be made. */
 LW_API lw_domain *lw_domain_forked_(void);
 
+/* The host's hooks alone. */
+LW_API void *lw_host_detach_(void);
+LW_API void lw_host_attach_(void *token);
+
 /* As lw_domain_get, but makes none: NULL if there is none yet, as far as this copy can tell. */
 LW_API lw_domain *lw_domain_known_(void);
 

@@ -315,6 +315,7 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     uint32_t ticket = how->announce ? lw_park_announce_(address) : 0;
     lw_status status;
     void *host = NULL;
+    bool held;
     lw_waiter w;
 
     if (timeout_ns >= 0) {
@@ -343,8 +344,9 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     if (how->queued != NULL) {
         how->queued(how->arg);
     }
+    held = lw_held_suspend_();
     if ((flags & LW_WAIT_ATTACHED) == 0) {
-        host = lw_block_begin();
+        host = lw_host_detach_();
     }
     status = lw_parker_wait_(&w.parker, deadline_ns, (flags & LW_WAIT_INTERRUPTIBLE) != 0);
     if (status != LW_OK) {
@@ -366,11 +368,14 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     if (token != NULL) {
         *token = LW_PLAIN_GET(w.token);
     }
-    /* Last, for it may end the thread: nothing points to this stack any more. */
+    /* After all that, for it may end the thread: nothing points to this stack any more. */
     if (host != NULL && how->lost != NULL) {
-        lw_guard_(lw_block_end, host, how->lost, how->arg);
+        lw_guard_(lw_host_attach_, host, how->lost, how->arg);
     } else if (host != NULL) {
-        lw_block_end(host);
+        lw_host_attach_(host);
+    }
+    if (held) {
+        lw_held_resume_();
     }
     return status;
 }

@@ -205,6 +205,7 @@ void lw_thread_exit_(void *value)
     }
     LW_TLS_SLOT_()->exited = 1;
     (void)lw_key_set_(d->key, NULL);
+    r->head.held = NULL;
     lw_record_give(d, r);
     /* Release: this thread's sections happen before a lone thread's frees (smr.c). */
     (void)lw_atomic_sub_release_u64(&d->live, 1);
@@ -225,6 +226,37 @@ size_t lw_thread_record_count(void)
     return n;
 }
 
+/* ---- what a thread lets go of while it sleeps ---- */
+
+lw_held_ **lw_held_root_(void)
+{
+    lw_tls_slot *slot = LW_TLS_SLOT_();
+    /* One list at a time: what began without a record goes on so until all of it has ended. */
+    lw_thread *self = slot->held == NULL ? lw_thread_self() : NULL;
+    return self != NULL ? &self->held : &slot->held;
+}
+
+bool lw_held_suspend_(void)
+{
+    const lw_tls_slot *slot = LW_TLS_SLOT_();
+    lw_held_ *held = slot->held != NULL || slot->self == NULL ? slot->held : slot->self->held;
+    bool any = held != NULL && held->active;
+    for (; held != NULL && held->active; held = held->outer) {
+        held->active = false;
+        held->ops->release(held);
+    }
+    return any;
+}
+
+void lw_held_resume_(void)
+{
+    lw_held_ *held = *lw_held_root_();
+    if (held != NULL && !held->active) {
+        held->ops->take(held);
+        held->active = true;
+    }
+}
+
 /* ---- fork ---- No lock is taken before a fork: handlers of the program, which run between ours
  * and the fork, may use the library. So the child may find what a thread of the parent was changing
  * half-changed, and keeps only what is whole at every moment: the list of records, the clock. */
@@ -241,6 +273,7 @@ static void lw_record_forked(lw_record *r)
     lw_atomic_store_relaxed_u64(&r->pending_bytes, 0);
     lw_atomic_store_relaxed_u64(&r->head.smr_epoch, 0);
     r->head.smr_depth = 0;
+    r->head.held = NULL;
     r->ref_taken = NULL;
     LW_PLAIN_SET(r->ref_alive, false);
     r->slots = NULL;

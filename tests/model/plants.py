@@ -24,6 +24,8 @@ class Plant:
 
 
 PARK = "src/base/park.c"
+CRITICAL = "src/locks/critical.c"
+CRITICAL_H = "include/latchwork/critical.h"
 THREAD = "src/base/thread.c"
 DOMAIN = "src/base/domain.c"
 MUTEX = "src/locks/mutex.c"
@@ -239,6 +241,70 @@ PLANTS = (
             ),
         ),
         ("mutex_handed",),
+    ),
+    # ---- critical ----
+    Plant(
+        "C1-asleep-with-its-sections",
+        "a thread sleeps and keeps its sections",
+        "critical",
+        (Edit(PARK, "    held = lw_held_suspend_();\n", "    held = false;\n"),),
+        ("critical_sleep",),
+    ),
+    Plant(
+        "C2-begins-with-its-sections",
+        "a thread waits for a section and keeps the outer ones until it sleeps, which takes them again",
+        "critical",
+        (Edit(CRITICAL, "            (void)lw_held_suspend_();\n", ""),),
+        ("critical_handed",),
+    ),
+    Plant(
+        "C3-not-resumed-after-a-wait",
+        "a section goes on without its mutex after a wait",
+        "critical",
+        (Edit(PARK, "    if (held) {\n        lw_held_resume_();\n    }\n", ""),),
+        ("critical_sleep",),
+    ),
+    Plant(
+        "C4-outer-not-resumed",
+        "the end of a section leaves the outer one without its mutex",
+        "critical",
+        (
+            Edit(
+                CRITICAL_H,
+                "if (LW_UNLIKELY(outer != NULL) && !outer->active) {",
+                "if (LW_UNLIKELY(outer != NULL) && outer->active) {",
+            ),
+        ),
+        ("critical_cross",),
+    ),
+    Plant(
+        "C5-borrowed-for-good",
+        "a mutex that was the outer section's is not the inner one's when it is resumed",
+        "critical",
+        (
+            Edit(
+                CRITICAL,
+                "            set[i] = lw_critical_own(set[i]);\n        } else {",
+                "            continue;\n        } else {",
+            ),
+            Edit(
+                CRITICAL,
+                "        lw_mutex_lock(set[i]);\n",
+                "        if (!lw_critical_is_borrowed(set[i])) {\n"
+                "            lw_mutex_lock(set[i]);\n        }\n",
+            ),
+        ),
+        ("critical_sleep",),
+    ),
+    Plant(
+        "C6-as-they-are-given",
+        "two mutexes are locked in the order in which they are given",
+        "critical",
+        (
+            Edit(CRITICAL, "= (uintptr_t)a < (uintptr_t)b ? a : b;", "= a;"),
+            Edit(CRITICAL, "= (uintptr_t)a < (uintptr_t)b ? b : a;", "= b;"),
+        ),
+        ("critical_pairs",),
     ),
     # ---- ref ----
     Plant(
@@ -745,6 +811,13 @@ SPIN_MODELS = (
             "LEAVE_CLEARS",
         ),
         ("THREADS=4", "TIMED=2", "TURNS=2"),
+    ),
+    SpinModel(
+        "critical",
+        "critical.pml",
+        ("THREADS=2", "DEPTH=3", "OURS=2", "THEIRS=2"),
+        ("KEEP_OURS", "KEEP_THEIRS", "OUTER_FIRST"),
+        ("THREADS=3", "DEPTH=2", "OURS=2", "THEIRS=1"),
     ),
     SpinModel("park, four threads", "park.pml", ("THREADS=4", "TIMED=2", "TURNS=1")),
     SpinModel(

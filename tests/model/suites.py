@@ -58,6 +58,17 @@ AREAS = {
             "park_hooks": Suite(3, 6),
         },
     ),
+    "critical": Area(
+        "critical.cpp",
+        ("include/latchwork/critical.h", "src/locks/critical.c"),
+        {
+            "critical_cross": Suite(3, 4),
+            "critical_handed": Suite(3, 4, random=50_000),
+            "critical_pairs": Suite(3, 4),
+            "critical_sleep": Suite(3, 4),
+            "critical_ring": Suite(1, 2, random=20_000),
+        },
+    ),
     "ref": Area(
         "ref.cpp",
         ("include/latchwork/ref.h", "src/lifetime/ref.c", "src/base/thread.c"),

@@ -48,6 +48,7 @@ class Plant:
 
 
 PARK = "src/base/park.c"
+CRITICAL = "src/locks/critical.c"
 THREAD = "src/base/thread.c"
 DOMAIN = "src/base/domain.c"
 MUTEX = "src/locks/mutex.c"
@@ -287,6 +288,68 @@ PLANTS = (
         "who was woken and came too late waits behind those who came later",
         (Edit(PARK, "how->since_ns == 0 ? LW_PLAIN_GET(q->last)", "true ? LW_PLAIN_GET(q->last)"),),
         (Catch("test_park", "who_has_waited_before_keeps_its_place"),),
+    ),
+    # ---- critical ----
+    Plant(
+        "asleep-with-its-sections",
+        "a thread sleeps and keeps its sections",
+        (Edit(PARK, "    held = lw_held_suspend_();\n", "    held = false;\n"),),
+        (Catch("stress_critical", "transfers", STOOD_STILL),),
+    ),
+    Plant(
+        "begins-with-its-sections",
+        "a thread that waits for a section takes the outer one again before it has the new one",
+        (Edit(CRITICAL, "            (void)lw_held_suspend_();\n", ""),),
+        (Catch("stress_critical", "transfers", STOOD_STILL, seconds=20.0),),
+    ),
+    Plant(
+        "borrowed-for-good",
+        "a mutex that was the outer section's is not the inner one's when it is resumed",
+        (
+            Edit(
+                CRITICAL,
+                "            set[i] = lw_critical_own(set[i]);\n        } else {",
+                "            continue;\n        } else {",
+            ),
+            Edit(
+                CRITICAL,
+                "        lw_mutex_lock(set[i]);\n",
+                "        if (!lw_critical_is_borrowed(set[i])) {\n"
+                "            lw_mutex_lock(set[i]);\n        }\n",
+            ),
+        ),
+        (Catch("stress_critical", "transfers"),),
+    ),
+    Plant(
+        "all-sections-resumed",
+        "the outer sections are taken again together with the innermost",
+        (
+            Edit(
+                THREAD,
+                "    if (held != NULL && !held->active) {\n"
+                "        held->ops->take(held);\n"
+                "        held->active = true;\n"
+                "    }\n",
+                "    for (; held != NULL && !held->active; held = held->outer) {\n"
+                "        held->ops->take(held);\n"
+                "        held->active = true;\n"
+                "    }\n",
+            ),
+        ),
+        (Catch("stress_critical", "transfers", STOOD_STILL),),
+    ),
+    Plant(
+        "sections-outlive-the-thread",
+        "a new thread gets a record with the sections of the one before",
+        (Edit(THREAD, "    r->head.held = NULL;\n    lw_record_give", "    lw_record_give"),),
+        (
+            Catch(
+                "test_critical",
+                "who_ends_in_a_wait_leaves_nothing_locked",
+                "Sanitizer|FAILED",
+                "asan",
+            ),
+        ),
     ),
     # ---- thread ----
     Plant(

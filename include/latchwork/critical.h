@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Critical sections over mutexes: as lw_mutex_lock and lw_mutex_unlock, but the thread lets go of
+ * the mutexes while it sleeps, in whatever wait of this library, and has them again when that
+ * returns. So sections cannot deadlock, however they are nested; the price is that what they guard
+ * may have changed over everything that can block. After PEP 703.
+ *
+ *   LW_CRITICAL_BEGIN(&object->mutex) {
+ *       if (object->count == 0) {
+ *           return false;                      // ends the section
+ *       }
+ *       object->count--;
+ *   } LW_CRITICAL_END();
+ *
+ * While a thread sleeps, or waits for another section, all its sections are suspended; after a wait
+ * the innermost is resumed, and each outer one when the one inside of it ends. A section on a mutex
+ * that the thread has in an outer one already is allowed. lw_block_begin and lw_block_end
+ * (domain.h) suspend and resume around a wait outside of the library; a host's own way to detach
+ * (Py_BEGIN_ALLOW_THREADS) leaves sections as they are, which is no deadlock either:
+ * docs/critical.md has the argument, also beside CPython's own sections.
+ *
+ * Leaving the block by return, goto, break, or a C++ exception ends the section; with a C compiler
+ * that knows no cleanup (MSVC) only LW_CRITICAL_END does, and the next end of a section on the
+ * thread ends the process with a message. longjmp is never allowed. Sections end on their thread
+ * and in the opposite order to their beginning. All memory is the caller's; nothing can fail.
+ * Memory orders are those of lw_mutex_lock and lw_mutex_unlock. */
+#ifndef LATCHWORK_CRITICAL_H
+#define LATCHWORK_CRITICAL_H
+
+#include <latchwork/mutex.h>
+#include <latchwork/thread.h>
+
+LW_EXTERN_C_BEGIN
+
+typedef struct lw_critical {
+    lw_held_ held;    /* first */
+    lw_held_ **root;  /* the list that it is in */
+    lw_mutex_t **set; /* `count` mutexes in the order of their addresses; NULL: in `pair`. Bit 0
+                          is set in those that an outer section has */
+    lw_mutex_t *pair[2];
+    uint32_t count;
+    bool quick; /* one mutex, its own */
+} lw_critical_t;
+
+extern LW_API const lw_held_ops_ lw_critical_ops_;
+
+LW_API void lw_critical_begin_slow_(lw_critical_t *section, lw_mutex_t *mutex);
+LW_API void lw_critical_end_slow_(lw_critical_t *section);
+
+/* Begins a section on one mutex. `section` is the caller's, uninitialised, and stays where it is
+ * until the end. Blocking; detaches while it sleeps. */
+static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
+{
+    const lw_tls_slot *slot = LW_TLS_SLOT_();
+    lw_thread *self = slot->self;
+    if (LW_LIKELY(self != NULL && slot->held == NULL) && LW_LIKELY(lw_mutex_trylock(mutex))) {
+        section->held.outer = self->held;
+        section->held.ops = &lw_critical_ops_;
+        section->held.active = true;
+        section->root = &self->held;
+        section->set = NULL;
+        section->pair[0] = mutex;
+        section->count = 1;
+        section->quick = true;
+        self->held = &section->held;
+    } else {
+        lw_critical_begin_slow_(section, mutex);
+    }
+}
+
+/* On two mutexes, which may be the same. */
+LW_API void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b);
+
+/* On `count` mutexes, none of them NULL. The array is sorted, loses what it has twice, and is the
+ * section's until the end. */
+LW_API void lw_critical_begin_n(lw_critical_t *section, lw_mutex_t **mutexes, size_t count);
+
+/* Ends a section of any kind: the innermost of the calling thread. Blocks if an outer one has to be
+ * resumed. */
+static inline void lw_critical_end(lw_critical_t *section)
+{
+    lw_held_ *outer = section->held.outer;
+    if (LW_LIKELY(section->quick && *section->root == &section->held)) {
+        *section->root = outer;
+        lw_mutex_unlock(section->pair[0]);
+        if (LW_UNLIKELY(outer != NULL) && !outer->active) {
+            lw_held_resume_();
+        }
+    } else {
+        lw_critical_end_slow_(section);
+    }
+}
+
+/* Whether the calling thread has `mutex` now, by a section. For assertions. */
+LW_API bool lw_critical_holds(const lw_mutex_t *mutex);
+
+LW_EXTERN_C_END
+
+/* The macros open and close a block, and declare a variable in it. */
+#if defined(__cplusplus)
+struct lw_critical_guard_ : lw_critical_t {
+    lw_critical_guard_() = default;
+    lw_critical_guard_(const lw_critical_guard_ &) = delete;
+    lw_critical_guard_ &operator=(const lw_critical_guard_ &) = delete;
+    ~lw_critical_guard_()
+    {
+        lw_critical_end(this);
+    }
+};
+#define LW_CRITICAL_SECTION_ lw_critical_guard_ lw_section_
+#define LW_CRITICAL_LEAVE_ ((void)0)
+#elif defined(LW_CLEANUP_)
+#define LW_CRITICAL_SECTION_ lw_critical_t lw_section_ LW_CLEANUP_(lw_critical_end)
+#define LW_CRITICAL_LEAVE_ ((void)0)
+#else
+#define LW_CRITICAL_SECTION_ lw_critical_t lw_section_
+#define LW_CRITICAL_LEAVE_ lw_critical_end(&lw_section_)
+#endif
+
+#define LW_CRITICAL_BEGIN(mutex)                                                                   \
+    {                                                                                              \
+        LW_CRITICAL_SECTION_;                                                                      \
+        lw_critical_begin(&lw_section_, (mutex));
+#define LW_CRITICAL_BEGIN2(a, b)                                                                   \
+    {                                                                                              \
+        LW_CRITICAL_SECTION_;                                                                      \
+        lw_critical_begin2(&lw_section_, (a), (b));
+#define LW_CRITICAL_BEGIN_N(mutexes, count)                                                        \
+    {                                                                                              \
+        LW_CRITICAL_SECTION_;                                                                      \
+        lw_critical_begin_n(&lw_section_, (mutexes), (count));
+#define LW_CRITICAL_END()                                                                          \
+    LW_CRITICAL_LEAVE_;                                                                            \
+    }
+
+#endif /* LATCHWORK_CRITICAL_H */

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <latchwork/critical.h>
+
+#include "heap.h"
+#include "unit.h"
+
+#include <string.h>
+
+#define MS INT64_C(1000000)
+
+static lw_mutex_t a, b, c, d;
+
+/* What another thread sees. */
+static void try_it(void *arg)
+{
+    void **out = (void **)arg;
+    if (lw_mutex_trylock((lw_mutex_t *)out[0])) {
+        lw_mutex_unlock((lw_mutex_t *)out[0]);
+        out[1] = NULL;
+    }
+}
+
+static bool is_free(lw_mutex_t *m)
+{
+    void *out[2];
+    out[0] = m;
+    out[1] = m;
+    support_run(1, try_it, out, sizeof out);
+    return out[1] == NULL;
+}
+
+TEST(one_mutex)
+{
+    lw_critical_t s;
+    lw_critical_begin(&s, &a);
+    CHECK(!is_free(&a));
+    CHECK(lw_critical_holds(&a));
+    CHECK(!lw_critical_holds(&b));
+    lw_mutex_assert_held(&a);
+    lw_critical_end(&s);
+    CHECK(is_free(&a));
+    CHECK(!lw_critical_holds(&a));
+}
+
+TEST(two_mutexes_in_either_order)
+{
+    lw_critical_t s;
+    lw_critical_begin2(&s, &a, &b);
+    CHECK(!is_free(&a) && !is_free(&b));
+    lw_critical_end(&s);
+    lw_critical_begin2(&s, &b, &a);
+    CHECK(!is_free(&a) && !is_free(&b));
+    lw_critical_end(&s);
+    CHECK(is_free(&a) && is_free(&b));
+}
+
+TEST(the_same_mutex_twice)
+{
+    lw_critical_t s;
+    lw_critical_begin2(&s, &a, &a);
+    CHECK(!is_free(&a));
+    lw_critical_end(&s);
+    CHECK(is_free(&a));
+}
+
+TEST(many_mutexes_unsorted_and_twice)
+{
+    lw_mutex_t m[8];
+    lw_mutex_t *set[16];
+    lw_critical_t s;
+    size_t i, n, round;
+    memset(m, 0, sizeof m);
+    for (n = 0; n <= 16; n++) {
+        for (round = 0; round < 20; round++) {
+            bool in[8] = {false};
+            support_random random = support_random_new(n, round);
+            for (i = 0; i < n; i++) {
+                size_t which = (size_t)support_below(&random, 8);
+                set[i] = &m[which];
+                in[which] = true;
+            }
+            lw_critical_begin_n(&s, set, n);
+            for (i = 0; i < 8; i++) {
+                CHECK_EQ(lw_mutex_is_locked(&m[i]), in[i]);
+            }
+            lw_critical_end(&s);
+            for (i = 0; i < 8; i++) {
+                CHECK(!lw_mutex_is_locked(&m[i]));
+            }
+        }
+    }
+}
+
+TEST(nested_sections)
+{
+    lw_critical_t outer, inner;
+    lw_critical_begin(&outer, &a);
+    lw_critical_begin(&inner, &b);
+    CHECK(lw_critical_holds(&a) && lw_critical_holds(&b));
+    lw_critical_end(&inner);
+    CHECK(is_free(&b) && !is_free(&a));
+    lw_critical_end(&outer);
+    CHECK(is_free(&a));
+}
+
+/* The outer section keeps it; the inner one takes nothing and leaves nothing. */
+TEST(nested_on_the_same_mutex)
+{
+    lw_critical_t outer, inner, innermost;
+    lw_mutex_t *set[3];
+    lw_critical_begin2(&outer, &a, &b);
+    lw_critical_begin(&inner, &a);
+    CHECK(!is_free(&a));
+    lw_critical_end(&inner);
+    CHECK(!is_free(&a) && !is_free(&b));
+    lw_critical_begin2(&inner, &b, &c);
+    set[0] = &c;
+    set[1] = &d;
+    set[2] = &a;
+    lw_critical_begin_n(&innermost, set, 3);
+    CHECK(!is_free(&d));
+    lw_critical_end(&innermost);
+    CHECK(is_free(&d) && !is_free(&c) && !is_free(&a));
+    lw_critical_end(&inner);
+    CHECK(is_free(&c) && !is_free(&b));
+    lw_critical_end(&outer);
+    CHECK(is_free(&a) && is_free(&b));
+}
+
+/* ---- Leaving the block ---- */
+
+static int leave(int how)
+{
+    int i;
+    for (i = 0; i < 2; i++) {
+        LW_CRITICAL_BEGIN(&a)
+        {
+            CHECK(lw_critical_holds(&a));
+            if (how == 0) {
+                return i + 10;
+            }
+            if (how == 1) {
+                break;
+            }
+            if (how == 2) {
+                continue;
+            }
+            if (how == 3) {
+                goto out;
+            }
+        }
+        LW_CRITICAL_END();
+        CHECK(!lw_critical_holds(&a));
+    }
+    return i;
+out:
+    return 30;
+}
+
+TEST(return_break_continue_and_goto_end_it)
+{
+    static const int results[] = {10, 0, 2, 30, 2};
+    lw_mutex_t *set[3];
+    int how;
+    for (how = 0; how < 5; how++) {
+        CHECK_EQ(leave(how), results[how]);
+        CHECK(!lw_mutex_is_locked(&a));
+        CHECK(*lw_held_root_() == NULL);
+    }
+    LW_CRITICAL_BEGIN2(&b, &a)
+    {
+        set[0] = &c;
+        set[1] = &d;
+        set[2] = &c;
+        LW_CRITICAL_BEGIN_N(set, 3)
+        {
+            CHECK(lw_critical_holds(&a) && lw_critical_holds(&b) && lw_critical_holds(&c));
+        }
+        LW_CRITICAL_END();
+        CHECK(is_free(&c) && !is_free(&b));
+    }
+    LW_CRITICAL_END();
+    CHECK(is_free(&a) && is_free(&b));
+}
+
+/* ---- Suspension ---- */
+
+typedef struct sleeper {
+    support_thread thread;
+    lw_mutex_t *sections[3]; /* begun one inside of the other */
+    lw_mutex_t *waits_for;
+    lw_status status;
+    int64_t timeout_ns;
+    bool by_section;
+    int in, may_go, out;
+} sleeper;
+
+static void sleep_inside(void *arg)
+{
+    sleeper *s = (sleeper *)arg;
+    lw_critical_t section[3], inner;
+    int n = 0, i;
+    while (n < 3 && s->sections[n] != NULL) {
+        lw_critical_begin(&section[n], s->sections[n]);
+        n++;
+    }
+    if (s->by_section) {
+        lw_critical_begin(&inner, s->waits_for);
+        CHECK(lw_critical_holds(s->waits_for));
+        lw_critical_end(&inner);
+    } else {
+        s->status = lw_mutex_lock_for(s->waits_for, s->timeout_ns);
+        if (s->status == LW_OK) {
+            lw_mutex_unlock(s->waits_for);
+        }
+    }
+    for (i = n - 1; i >= 0; i--) {
+        int j;
+        /* The innermost that has not ended is there again, and none of those outside of it that
+         * was suspended. */
+        CHECK(lw_critical_holds(s->sections[i]));
+        __atomic_store_n(&s->in, n - i, __ATOMIC_RELEASE);
+        while (__atomic_load_n(&s->may_go, __ATOMIC_ACQUIRE) < n - i) {
+            support_sleep(100000);
+        }
+        for (j = 0; j < i && s->sections[i] != s->sections[j]; j++) {
+            CHECK(!lw_critical_holds(s->sections[j]));
+        }
+        lw_critical_end(&section[i]);
+    }
+    CHECK(*lw_held_root_() == NULL);
+    __atomic_store_n(&s->out, 1, __ATOMIC_RELEASE);
+}
+
+static void await_in(sleeper *s, int value)
+{
+    int i;
+    for (i = 0; __atomic_load_n(&s->in, __ATOMIC_ACQUIRE) < value; i++) {
+        CHECK(i < 20000); /* a failure, and no hang */
+        support_sleep(MS);
+    }
+}
+
+static void start_sleeper(sleeper *s, lw_mutex_t *outer, lw_mutex_t *inner, lw_mutex_t *waits_for)
+{
+    memset(s, 0, sizeof *s);
+    s->sections[0] = outer;
+    s->sections[1] = inner;
+    s->waits_for = waits_for;
+    s->timeout_ns = -1;
+}
+
+static void see_suspended(bool by_section)
+{
+    sleeper s;
+    start_sleeper(&s, &a, &b, &c);
+    s.by_section = by_section;
+    lw_mutex_lock(&c);
+    support_start(&s.thread, sleep_inside, &s);
+    support_await_waiters(&c, 1);
+    /* It sleeps, and both are free. */
+    lw_mutex_lock(&a);
+    lw_mutex_lock(&b);
+    lw_mutex_unlock(&c);
+    /* It has what it waited for, and waits for its inner section; the outer one is left alone. */
+    support_await_waiters(&b, 1);
+    CHECK_EQ(support_waiters(&a), 0);
+    lw_mutex_unlock(&b);
+    await_in(&s, 1);
+    CHECK(!lw_mutex_trylock(&b));
+    __atomic_store_n(&s.may_go, 1, __ATOMIC_RELEASE);
+    support_await_waiters(&a, 1);
+    CHECK(lw_mutex_trylock(&b));
+    lw_mutex_unlock(&b);
+    lw_mutex_unlock(&a);
+    await_in(&s, 2);
+    CHECK(!lw_mutex_trylock(&a));
+    __atomic_store_n(&s.may_go, 2, __ATOMIC_RELEASE);
+    support_join(&s.thread);
+    CHECK_EQ(s.status, LW_OK);
+    CHECK(!lw_mutex_is_locked(&a) && !lw_mutex_is_locked(&b) && !lw_mutex_is_locked(&c));
+}
+
+TEST(suspended_while_it_waits_for_a_mutex)
+{
+    see_suspended(false);
+}
+
+TEST(suspended_while_it_waits_for_a_section)
+{
+    see_suspended(true);
+}
+
+/* What was the outer section's alone is the inner one's own when it is resumed. */
+TEST(a_borrowed_mutex_is_taken_again)
+{
+    sleeper s;
+    start_sleeper(&s, &a, &a, &c);
+    lw_mutex_lock(&c);
+    support_start(&s.thread, sleep_inside, &s);
+    support_await_waiters(&c, 1);
+    CHECK(lw_mutex_trylock(&a));
+    lw_mutex_unlock(&c);
+    support_await_waiters(&a, 1);
+    lw_mutex_unlock(&a);
+    await_in(&s, 1);
+    CHECK(!lw_mutex_trylock(&a));
+    __atomic_store_n(&s.may_go, 1, __ATOMIC_RELEASE);
+    await_in(&s, 2);
+    CHECK(!lw_mutex_trylock(&a));
+    __atomic_store_n(&s.may_go, 2, __ATOMIC_RELEASE);
+    support_join(&s.thread);
+    CHECK(!lw_mutex_is_locked(&a));
+}
+
+TEST(resumed_after_a_time_out)
+{
+    sleeper s;
+    start_sleeper(&s, &a, NULL, &c);
+    s.timeout_ns = 2 * MS;
+    s.may_go = 1;
+    lw_mutex_lock(&c);
+    support_run(1, sleep_inside, &s, sizeof s);
+    CHECK_EQ(s.status, LW_TIMEOUT);
+    lw_mutex_unlock(&c);
+    CHECK(!lw_mutex_is_locked(&a));
+}
+
+TEST(a_wait_outside_of_the_library_suspends_too)
+{
+    lw_critical_t s;
+    void *token;
+    lw_critical_begin2(&s, &a, &b);
+    token = lw_block_begin();
+    CHECK(is_free(&a) && is_free(&b));
+    lw_block_end(token);
+    CHECK(!is_free(&a) && !is_free(&b));
+    lw_critical_end(&s);
+    token = lw_block_begin();
+    lw_block_end(token);
+    CHECK(is_free(&a));
+}
+
+/* Each begins one inside of the other, in opposite orders, both at once. */
+typedef struct crossing {
+    lw_mutex_t *outer, *inner;
+    support_step *steps;
+    int turns;
+} crossing;
+
+static void cross(void *arg)
+{
+    crossing *x = (crossing *)arg;
+    int i;
+    for (i = 0; i < x->turns; i++) {
+        LW_CRITICAL_BEGIN(x->outer)
+        {
+            LW_CRITICAL_BEGIN(x->inner)
+            {
+                CHECK(lw_critical_holds(x->inner));
+            }
+            LW_CRITICAL_END();
+            CHECK(lw_critical_holds(x->outer));
+        }
+        LW_CRITICAL_END();
+    }
+}
+
+TEST(sections_in_opposite_orders)
+{
+    crossing x[3] = {{&a, &b, NULL, 20000}, {&b, &c, NULL, 20000}, {&c, &a, NULL, 20000}};
+    support_run(3, cross, x, sizeof x[0]);
+    CHECK(!lw_mutex_is_locked(&a) && !lw_mutex_is_locked(&b) && !lw_mutex_is_locked(&c));
+}
+
+/* ---- A thread that ends, a fork, no memory, misuse ---- */
+
+static void *hook_before(void)
+{
+    return &a;
+}
+
+static void hook_ends(void *token)
+{
+    (void)token;
+    pthread_exit(NULL);
+}
+
+/* It ends while it attaches: its sections were suspended, so nothing stays locked. */
+TEST(who_ends_in_a_wait_leaves_nothing_locked)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_ends};
+    sleeper s;
+    lw_critical_t section;
+    lw_domain_set_block_hooks(&hooks);
+    start_sleeper(&s, &a, &b, &c);
+    lw_mutex_lock(&c);
+    support_start(&s.thread, sleep_inside, &s);
+    support_await_waiters(&c, 1);
+    lw_mutex_unlock(&c);
+    support_join(&s.thread);
+    CHECK_EQ(s.in, 0);
+    CHECK(!lw_mutex_is_locked(&a) && !lw_mutex_is_locked(&b) && !lw_mutex_is_locked(&c));
+    /* Another thread gets its record, and no section with it. */
+    lw_domain_set_block_hooks(NULL);
+    support_run(1, try_it, (void *[]){&a, &a}, 2 * sizeof(void *));
+    lw_critical_begin(&section, &a);
+    lw_critical_end(&section);
+}
+
+static void child_ends_it(void *arg)
+{
+    lw_critical_t *s = (lw_critical_t *)arg;
+    CHECK(lw_critical_holds(&a));
+    lw_critical_end(s);
+    CHECK(!lw_mutex_is_locked(&a));
+    /* The other thread is not here; what it held stays locked, as with a mutex. */
+    CHECK(lw_mutex_is_locked(&b));
+}
+
+static void hold_b(void *arg)
+{
+    sleeper *s = (sleeper *)arg;
+    lw_critical_t section;
+    lw_critical_begin(&section, &b);
+    __atomic_store_n(&s->in, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&s->may_go, __ATOMIC_ACQUIRE)) {
+        support_sleep(100000);
+    }
+    lw_critical_end(&section);
+}
+
+TEST(forked_child_ends_its_section)
+{
+    sleeper other;
+    lw_critical_t s;
+    memset(&other, 0, sizeof other);
+    support_start(&other.thread, hold_b, &other);
+    await_in(&other, 1);
+    lw_critical_begin(&s, &a);
+    support_fork_ok(child_ends_it, &s);
+    CHECK(lw_critical_holds(&a));
+    lw_critical_end(&s);
+    __atomic_store_n(&other.may_go, 1, __ATOMIC_RELEASE);
+    support_join(&other.thread);
+}
+
+static void suspend_without_a_record(void *arg)
+{
+    lw_critical_t outer, inner;
+    void *token;
+    (void)arg;
+    heap_fail_after(0);
+    lw_critical_begin(&outer, &a);
+    CHECK(LW_TLS_SLOT_()->self == NULL);
+    heap_fail_after(-1);
+    lw_critical_begin(&inner, &b); /* now there could be a record */
+    CHECK(lw_mutex_is_locked(&a) && lw_mutex_is_locked(&b));
+    token = lw_block_begin();
+    CHECK(!lw_mutex_is_locked(&a) && !lw_mutex_is_locked(&b));
+    lw_block_end(token);
+    CHECK(!lw_mutex_is_locked(&a) && lw_mutex_is_locked(&b));
+    lw_critical_end(&inner);
+    CHECK(lw_mutex_is_locked(&a));
+    lw_critical_end(&outer);
+    CHECK(!lw_mutex_is_locked(&a));
+    CHECK(lw_thread_self() != NULL);
+    lw_critical_begin(&outer, &a);
+    lw_critical_end(&outer);
+}
+
+TEST(a_thread_without_a_record_has_sections_too)
+{
+    char unused = 0;
+    heap_install();
+    support_run(1, suspend_without_a_record, &unused, 1);
+}
+
+static void end_out_of_order(void *arg)
+{
+    lw_critical_t outer, inner;
+    (void)arg;
+    lw_critical_begin(&outer, &a);
+    lw_critical_begin(&inner, &b);
+    lw_critical_end(&outer);
+}
+
+static void end_twice(void *arg)
+{
+    lw_critical_t s;
+    (void)arg;
+    lw_critical_begin(&s, &a);
+    lw_critical_end(&s);
+    lw_critical_end(&s);
+}
+
+TEST(misuse)
+{
+    char said[400];
+    CHECK(support_fork(end_out_of_order, NULL, said, sizeof said) != 0);
+    CHECK(strstr(said, "lw_critical_end") != NULL);
+    CHECK(strstr(said, "innermost") != NULL);
+    CHECK(support_fork(end_twice, NULL, said, sizeof said) != 0);
+    CHECK(strstr(said, "lw_critical_end") != NULL);
+}
