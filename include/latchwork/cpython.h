@@ -56,6 +56,91 @@ LW_API int lw_py_set_error(lw_status status);
  * while it sleeps. */
 LW_API lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns);
 
+/* ---- critical sections over Python objects ----
+ *
+ *   LW_PY_CRITICAL_BEGIN(object) {
+ *       if (self->closed) {
+ *           return NULL;                       // ends the section
+ *       }
+ *       self->count++;
+ *   } LW_PY_CRITICAL_END();
+ *
+ * CPython's own (Py_BEGIN_CRITICAL_SECTION), on every version, and ended in whatever way the block
+ * is left (critical.h says by which compilers). Suspended when the thread detaches, in this
+ * library's waits too. With the GIL they are nothing, since the GIL gives the same: nobody else
+ * runs until the thread lets go of it. A section on a mutex of your own, with or without the GIL,
+ * is LW_CRITICAL_BEGIN; both may be inside of each other in any order without a deadlock. Attached.
+ *
+ * LW_PY_CRITICAL_BEGIN_N is for three and more: CPython has no such section, so it locks the
+ * objects in the order of their addresses and keeps them until the end, whatever happens. Hence
+ * the block may not wait, nor call what may (which is nearly all that Python offers, Py_DECREF of
+ * unknown objects included), and may not begin inside of another section. The array is sorted, loses
+ * what it has twice, and is the section's until the end. */
+#if defined(Py_GIL_DISABLED)
+
+static inline void lw_py_critical_end_(PyCriticalSection *section)
+{
+    PyCriticalSection_End(section);
+}
+
+static inline void lw_py_critical_end2_(PyCriticalSection2 *section)
+{
+    PyCriticalSection2_End(section);
+}
+
+typedef struct lw_py_critical_n_ {
+    PyObject **objects;
+    size_t count;
+} lw_py_critical_n_;
+
+LW_API void lw_py_critical_begin_n_(lw_py_critical_n_ *section, PyObject **objects, size_t count);
+LW_API void lw_py_critical_end_n_(lw_py_critical_n_ *section);
+
+LW_EXTERN_C_END
+#if defined(__cplusplus)
+template <class Section, void (*End)(Section *)>
+struct lw_py_critical_guard_ : Section {
+    lw_py_critical_guard_() = default;
+    lw_py_critical_guard_(const lw_py_critical_guard_ &) = delete;
+    lw_py_critical_guard_ &operator=(const lw_py_critical_guard_ &) = delete;
+    ~lw_py_critical_guard_()
+    {
+        End(this);
+    }
+};
+#define LW_PY_SECTION_(type, end) lw_py_critical_guard_<type, end> lw_section_
+#elif defined(LW_CLEANUP_)
+#define LW_PY_SECTION_(type, end) type lw_section_ LW_CLEANUP_(end)
+#else
+#error "sections over Python objects need a compiler that knows cleanup (gcc, clang), or C++"
+#endif
+LW_EXTERN_C_BEGIN
+
+#define LW_PY_CRITICAL_BEGIN(object)                                                               \
+    {                                                                                              \
+        LW_PY_SECTION_(PyCriticalSection, lw_py_critical_end_);                                    \
+        PyCriticalSection_Begin(&lw_section_, (PyObject *)(object));
+#define LW_PY_CRITICAL_BEGIN2(a, b)                                                                \
+    {                                                                                              \
+        LW_PY_SECTION_(PyCriticalSection2, lw_py_critical_end2_);                                  \
+        PyCriticalSection2_Begin(&lw_section_, (PyObject *)(a), (PyObject *)(b));
+#define LW_PY_CRITICAL_BEGIN_N(objects, count)                                                     \
+    {                                                                                              \
+        LW_PY_SECTION_(lw_py_critical_n_, lw_py_critical_end_n_);                                  \
+        lw_py_critical_begin_n_(&lw_section_, (objects), (count));
+#else
+#define LW_PY_CRITICAL_BEGIN(object)                                                               \
+    {                                                                                              \
+        (void)(object);
+#define LW_PY_CRITICAL_BEGIN2(a, b)                                                                \
+    {                                                                                              \
+        (void)(a), (void)(b);
+#define LW_PY_CRITICAL_BEGIN_N(objects, count)                                                     \
+    {                                                                                              \
+        (void)(objects), (void)(count);
+#endif
+#define LW_PY_CRITICAL_END() }
+
 /* Whether this thread is attached to Python (holds the GIL, or has an attached thread state). */
 LW_API bool lw_py_is_attached(void);
 

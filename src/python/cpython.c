@@ -429,3 +429,40 @@ lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns)
         }
     }
 }
+
+/* ---- sections ---- */
+
+#ifdef Py_GIL_DISABLED
+void lw_py_critical_begin_n_(lw_py_critical_n_ *section, PyObject **objects, size_t count)
+{
+    size_t i, kept = 0;
+    /* By insertion: there are few. */
+    for (i = 0; i < count; i++) {
+        PyObject *object = objects[i];
+        size_t at = kept, j;
+        while (at > 0 && (uintptr_t)objects[at - 1] > (uintptr_t)object) {
+            at--;
+        }
+        if (at == 0 || objects[at - 1] != object) {
+            for (j = kept++; j > at; j--) {
+                objects[j] = objects[j - 1];
+            }
+            objects[at] = object;
+        }
+    }
+    /* CPython's sections on two objects go by the addresses of the mutexes as well. */
+    for (i = 0; i < kept; i++) {
+        PyMutex_Lock(&objects[i]->ob_mutex);
+    }
+    section->objects = objects;
+    section->count = kept;
+}
+
+void lw_py_critical_end_n_(lw_py_critical_n_ *section)
+{
+    size_t i;
+    for (i = 0; i < section->count; i++) {
+        PyMutex_Unlock(&section->objects[i]->ob_mutex);
+    }
+}
+#endif

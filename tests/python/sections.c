@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sections of both kinds, as an extension writes them: built and run by test_sections.py. */
+#include <latchwork/cpython.h>
+
+typedef struct cell {
+    PyObject_HEAD
+    lw_mutex_t mutex;
+    /* Under a section on the object, and under one on the mutex. */
+    int inside[2];
+    long values[2];
+} cell;
+
+static PyObject *wrong(const char *what)
+{
+    PyErr_SetString(PyExc_AssertionError, what);
+    return NULL;
+}
+
+/* False: somebody else is inside. */
+static bool turn(cell *c, int kind)
+{
+    bool alone = c->inside[kind] == 0;
+    c->inside[kind] = 1;
+    c->values[kind]++;
+    c->inside[kind] = 0;
+    return alone;
+}
+
+/* Counts up; every third time it returns from inside of the section. */
+static bool count_one(cell *c, long i)
+{
+    LW_PY_CRITICAL_BEGIN(c)
+    {
+        if (!turn(c, 0)) {
+            return false;
+        }
+        if (i % 3 == 0) {
+            return true;
+        }
+    }
+    LW_PY_CRITICAL_END();
+    return true;
+}
+
+static PyObject *count(PyObject *module, PyObject *args)
+{
+    cell *c;
+    long n, i;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "Ol", &c, &n)) {
+        return NULL;
+    }
+    for (i = 0; i < n; i++) {
+        if (!count_one(c, i)) {
+            return wrong("two were inside of a section on one object");
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *transfer(PyObject *module, PyObject *args)
+{
+    cell *a, *b;
+    long n, i;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOl", &a, &b, &n)) {
+        return NULL;
+    }
+    for (i = 0; i < n; i++) {
+        LW_PY_CRITICAL_BEGIN2(a, b)
+        {
+            a->values[0]--;
+            b->values[0]++;
+        }
+        LW_PY_CRITICAL_END();
+    }
+    Py_RETURN_NONE;
+}
+
+/* Moves values around a ring of any number of cells, some of which may be the same. */
+static PyObject *rotate(PyObject *module, PyObject *args)
+{
+    enum { MOST = 8 };
+    PyObject *list, *ring[MOST];
+    Py_ssize_t size, at;
+    long n, i;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!l", &PyTuple_Type, &list, &n)) {
+        return NULL;
+    }
+    size = PyTuple_GET_SIZE(list);
+    if (size > MOST) {
+        return wrong("too many");
+    }
+    for (i = 0; i < n; i++) {
+        for (at = 0; at < size; at++) {
+            ring[at] = PyTuple_GET_ITEM(list, at);
+        }
+        LW_PY_CRITICAL_BEGIN_N(ring, (size_t)size)
+        {
+            for (at = 0; at < size; at++) {
+                ((cell *)PyTuple_GET_ITEM(list, at))->values[0]--;
+                ((cell *)PyTuple_GET_ITEM(list, (at + 1) % size))->values[0]++;
+            }
+        }
+        LW_PY_CRITICAL_END();
+    }
+    Py_RETURN_NONE;
+}
+
+/* Sections on objects and on mutexes, one inside of the other, in an order that each thread has for
+ * itself: whoever waits inside must keep nobody from going on. */
+static PyObject *nest(PyObject *module, PyObject *args)
+{
+    cell *a, *b;
+    long n, i;
+    bool fine = true;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOl", &a, &b, &n)) {
+        return NULL;
+    }
+    for (i = 0; i < n; i++) {
+        LW_CRITICAL_BEGIN(&a->mutex)
+        {
+            fine &= turn(a, 1);
+            LW_PY_CRITICAL_BEGIN(b)
+            {
+                fine &= turn(b, 0);
+                LW_CRITICAL_BEGIN(&b->mutex)
+                {
+                    fine &= turn(b, 1);
+                    LW_PY_CRITICAL_BEGIN(a)
+                    {
+                        fine &= turn(a, 0);
+                    }
+                    LW_PY_CRITICAL_END();
+                    fine &= lw_critical_holds(&b->mutex);
+                }
+                LW_CRITICAL_END();
+            }
+            LW_PY_CRITICAL_END();
+            fine &= lw_critical_holds(&a->mutex);
+            if (i % 64 == 0) {
+                void *token = lw_block_begin(); /* others get on, without the GIL too */
+                fine &= !lw_critical_holds(&a->mutex);
+                lw_block_end(token);
+                fine &= lw_critical_holds(&a->mutex);
+            }
+        }
+        LW_CRITICAL_END();
+    }
+    return fine ? Py_NewRef(Py_None) : wrong("a section was not what it should be");
+}
+
+static PyObject *values(PyObject *module, PyObject *object)
+{
+    (void)module;
+    return Py_BuildValue("ll", ((cell *)object)->values[0], ((cell *)object)->values[1]);
+}
+
+static void cell_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot cell_slots[] = {{Py_tp_dealloc, (void *)cell_dealloc}, {0, NULL}};
+static PyType_Spec cell_spec = {"sections.Cell", sizeof(cell), 0, Py_TPFLAGS_DEFAULT, cell_slots};
+
+static int exec_module(PyObject *module)
+{
+    PyObject *type;
+    int failed;
+    if (lw_py_init(module) < 0) {
+        return -1;
+    }
+    type = PyType_FromModuleAndSpec(module, &cell_spec, NULL);
+    failed = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
+    Py_XDECREF(type);
+    return failed;
+}
+
+static PyMethodDef methods[] = {{"count", count, METH_VARARGS, NULL},
+                                {"transfer", transfer, METH_VARARGS, NULL},
+                                {"rotate", rotate, METH_VARARGS, NULL},
+                                {"nest", nest, METH_VARARGS, NULL},
+                                {"values", values, METH_O, NULL},
+                                {NULL, NULL, 0, NULL}};
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)exec_module},
+#if PY_VERSION_HEX >= 0x030d0000
+                                   {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+                                   {0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "sections", NULL, 0, methods, slots, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit_sections(void)
+{
+    return PyModuleDef_Init(&definition);
+}
