@@ -25,7 +25,9 @@
 #include "base/status.c"
 #include "base/thread.c"
 
+#include "locks/cond.c"
 #include "locks/mutex.c"
+#include "locks/rmutex.c"
 
 #include "lifetime/ref.c"
 #include "lifetime/smr.c"

@@ -56,6 +56,27 @@ AREAS = {
             "park_hooks": Suite(3, 6),
         },
     ),
+    "cond": Area(
+        "cond.cpp",
+        (
+            "include/latchwork/cond.h",
+            "include/latchwork/rmutex.h",
+            "src/locks/cond.c",
+            "src/locks/rmutex.c",
+        ),
+        {
+            "rmutex_levels": Suite(3, 5),
+            "rmutex_three": Suite(2, 3),
+            "cond_hand_over": Suite(3, 5),
+            "cond_two_takers": Suite(2, 3),
+            "cond_exact_plain": Suite(2, 3),
+            "cond_exact_timed": Suite(2, 3),
+            "cond_lost": Suite(2, 3),
+            "cond_freed": Suite(4, 6),
+            "cond_freed_by_notifier": Suite(2, 3),
+            "cond_levels": Suite(3, 4),
+        },
+    ),
     "ref": Area(
         "ref.cpp",
         ("include/latchwork/ref.h", "src/lifetime/ref.c", "src/base/thread.c"),
