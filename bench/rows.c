@@ -5,13 +5,16 @@
 #include <Python.h>
 
 #define OURS(X)                                                                                    \
-    X(lock_latchwork) X(ref_latchwork) X(smr_latchwork) X(map_latchwork) X(thread_latchwork)
+    X(lock_latchwork) X(rmutex_latchwork) X(cond_latchwork) X(ref_latchwork) X(smr_latchwork) X(map_latchwork) X(thread_latchwork)
 
 #define PEERS(X)                                                                                   \
     X(lock_pthread)                                                                                \
     X(lock_ck_fas)                                                                                 \
     X(lock_ck_ticket)                                                                              \
     X(lock_ck_mcs)                                                                                 \
+    X(rmutex_pthread)                                                                              \
+    X(rmutex_std)                                                                                  \
+    X(cond_pthread)                                                                                \
     X(ref_atomic)                                                                                  \
     X(ref_python)                                                                                  \
     X(smr_ck_epoch)                                                                                \

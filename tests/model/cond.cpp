@@ -143,8 +143,8 @@ MODEL_SUITE(cond_two_takers);
 
 /* Of those that wait at that moment as many are woken as was said, and each wait that returns LW_OK
  * was one of them. A limit may pass at any time. */
-template <class D, int64_t limit>
-struct cond_exact : model_suite<D, 3, false> {
+template <class D, int N, int64_t limit>
+struct cond_exact : model_suite<D, N, false> {
     lw_mutex_t m;
     lw_cond_t c;
     LW_PLAIN(int) waiting;
@@ -193,7 +193,7 @@ struct cond_exact : model_suite<D, 3, false> {
             notify(1, false);
             notify(SIZE_MAX, true);
         } else {
-            wait(i == 1 ? -1 : limit);
+            wait(i + 1 == N ? limit : -1);
         }
     }
     void check()
@@ -202,27 +202,32 @@ struct cond_exact : model_suite<D, 3, false> {
         MODEL_ASSERT(c.word.latest() == 0 && m.word.latest() == 0);
     }
 };
-struct cond_exact_plain : cond_exact<cond_exact_plain, -1> {};
+struct cond_exact_plain : cond_exact<cond_exact_plain, 3, -1> {};
 MODEL_SUITE(cond_exact_plain);
-struct cond_exact_timed : cond_exact<cond_exact_timed, 1000> {};
+struct cond_exact_timed : cond_exact<cond_exact_timed, 2, 1000> {};
 MODEL_SUITE(cond_exact_timed);
+struct cond_exact_mixed : cond_exact<cond_exact_mixed, 3, 1000> {};
+MODEL_SUITE(cond_exact_mixed);
 
 static void *cond_before(void)
 {
     return &model;
 }
 
+static int cond_attaches; /* until it ends */
+
 static void cond_ends(void *token)
 {
     MODEL_ASSERT(token == &model);
-    if (model_self() == 1) {
+    if (model_self() == 1 && --cond_attaches == 0) {
         throw model_thread_ended();
     }
 }
 
 /* A thread that ends while it attaches, after its wait or while it locks again, passes the
  * notification on, and does not hold the mutex. */
-struct cond_lost : model_suite<cond_lost, 3, false> {
+template <class D, int attaches>
+struct cond_lost : model_suite<D, 3, false> {
     monitored one;
     int ended;
 
@@ -230,6 +235,7 @@ struct cond_lost : model_suite<cond_lost, 3, false> {
     {
         static const lw_block_hooks hooks = {cond_before, cond_ends};
         lw_domain_set_block_hooks(&hooks);
+        cond_attaches = attaches;
         ended = 0;
     }
     void body(unsigned i)
@@ -258,7 +264,10 @@ struct cond_lost : model_suite<cond_lost, 3, false> {
         MODEL_ASSERT(one.c.word.latest() == 0 && one.m.word.latest() == 0);
     }
 };
-MODEL_SUITE(cond_lost);
+struct cond_lost_waiting : cond_lost<cond_lost_waiting, 1> {};
+MODEL_SUITE(cond_lost_waiting);
+struct cond_lost_locking : cond_lost<cond_lost_locking, 2> {};
+MODEL_SUITE(cond_lost_locking);
 
 /* The woken frees all of it while the notifier is on its way out; and the notifier of all frees the
  * condition variable while the woken are. */

@@ -28,6 +28,8 @@ THREAD = "src/base/thread.c"
 DOMAIN = "src/base/domain.c"
 MUTEX = "src/locks/mutex.c"
 MUTEX_H = "include/latchwork/mutex.h"
+RMUTEX_H = "include/latchwork/rmutex.h"
+COND = "src/locks/cond.c"
 REF = "src/lifetime/ref.c"
 SMR = "src/lifetime/smr.c"
 SMR_H = "include/latchwork/smr.h"
@@ -199,6 +201,96 @@ PLANTS = (
         "mutex",
         (Edit(MUTEX, "LW_INTERRUPTED) { break;", "LW_INTERRUPTED) { return status;"),),
         ("mutex_interrupted",),
+    ),
+    # ---- rmutex and cond ----
+    Plant(
+        "N1-owner-cleared-after-the-unlock",
+        "the next owner is overwritten, and locks out itself",
+        "cond",
+        (
+            Edit(
+                RMUTEX_H,
+                "lw_atomic_store_relaxed_u64(&m->owner, 0); lw_mutex_unlock(&m->mutex);",
+                "lw_mutex_unlock(&m->mutex); lw_atomic_store_relaxed_u64(&m->owner, 0);",
+            ),
+        ),
+        ("rmutex_levels",),
+    ),
+    Plant(
+        "N2-owner-not-cleared",
+        "who has unlocked takes itself for the owner still",
+        "cond",
+        (
+            Edit(
+                RMUTEX_H,
+                "lw_atomic_store_relaxed_u64(&m->owner, 0); lw_mutex_unlock(&m->mutex);",
+                "lw_mutex_unlock(&m->mutex);",
+            ),
+        ),
+        ("rmutex_levels",),
+    ),
+    Plant(
+        "N3-unlock-before-the-queue",
+        "a notification comes between the unlock and the waiter's place in the queue",
+        "cond",
+        (
+            Edit(
+                COND,
+                "lock->unlock(lock->arg); } else {",
+                "lock->unlock(lock->arg); } else { lock->unlock(lock->arg);",
+            ),
+            Edit(COND, "lw_cond_leave, lw_cond_queued, NULL,", "lw_cond_leave, NULL, NULL,"),
+        ),
+        ("cond_hand_over",),
+    ),
+    Plant(
+        "N4-word-cleared-while-others-wait",
+        "the next notification takes it that nobody waits",
+        "cond",
+        (Edit(COND, "if (!result.more && (", "if ((result.more || true) && ("),),
+        ("cond_two_takers", "cond_exact_plain"),
+    ),
+    Plant(
+        "N5-word-cleared-by-whoever-leaves",
+        "a limit passes, and those who wait on are not seen any more",
+        "cond",
+        (Edit(COND, "if (last) {", "if (last || true) {"),),
+        ("cond_exact_mixed",),
+    ),
+    Plant(
+        "N6-word-cleared-after-the-wake",
+        "by then the condition variable may be freed",
+        "cond",
+        (
+            Edit(
+                COND,
+                "lw_cond_choose, lw_cond_decide, &notifier).woken; }",
+                "lw_cond_choose, lw_cond_decide, &notifier).woken + "
+                "(lw_atomic_load_relaxed_u32(&c->word) > 1); }",
+            ),
+        ),
+        ("cond_freed",),
+    ),
+    Plant(
+        "N7-notification-lost-with-the-thread",
+        "a thread that attaching ends takes its notification with it",
+        "cond",
+        (Edit(COND, "lw_cond_queued, NULL, lw_cond_lost,", "lw_cond_queued, NULL, NULL,"),),
+        ("cond_lost_waiting",),
+    ),
+    Plant(
+        "N8-notification-lost-on-the-way-to-the-mutex",
+        "a thread that ends while it locks again takes its notification with it",
+        "cond",
+        (Edit(COND, "if (w.token == LW_COND_ONE && (flags", "if (w.token == 77 && (flags"),),
+        ("cond_lost_locking",),
+    ),
+    Plant(
+        "N9-one-too-many",
+        "a notification of one wakes two",
+        "cond",
+        (Edit(COND, "notifier.left = n;", "notifier.left = n == 1 ? 2 : n;"),),
+        ("cond_exact_plain",),
     ),
     # ---- ref ----
     Plant(

@@ -52,6 +52,8 @@ THREAD = "src/base/thread.c"
 DOMAIN = "src/base/domain.c"
 MUTEX = "src/locks/mutex.c"
 MUTEX_H = "include/latchwork/mutex.h"
+RMUTEX_H = "include/latchwork/rmutex.h"
+COND = "src/locks/cond.c"
 REF = "src/lifetime/ref.c"
 REF_H = "include/latchwork/ref.h"
 SMR = "src/lifetime/smr.c"
@@ -242,6 +244,97 @@ PLANTS = (
         "who got the lock after a wait stays announced, and no unlock is quick again",
         (Edit(MUTEX, "    lw_park_retract_(m, w.ticket);\n    return", "    return"),),
         (Catch("test_mutex", "quick_way_opens_again"),),
+    ),
+    # ---- rmutex and cond ----
+    Plant(
+        "owner-cleared-after-unlock",
+        "a recursive mutex forgets its owner after it was unlocked, when there is another",
+        (
+            Edit(
+                RMUTEX_H,
+                "    lw_atomic_store_relaxed_u64(&m->owner, 0);\n    lw_mutex_unlock(&m->mutex);",
+                "    lw_mutex_unlock(&m->mutex);\n    lw_atomic_store_relaxed_u64(&m->owner, 0);",
+            ),
+        ),
+        (
+            Catch("stress_rmutex", "exclusion", f"FAILED|has not locked|{STOOD_STILL}"),
+            Catch("test_rmutex", "the_next_owner_may_free_it", "heap-use-after-free", "asan"),
+        ),
+    ),
+    Plant(
+        "unlock-by-anybody",
+        "a recursive mutex is unlocked by a thread that does not own it",
+        (
+            Edit(
+                RMUTEX_H,
+                "    if (LW_UNLIKELY(!lw_rmutex_is_owned(m))) {\n"
+                '        lw_rmutex_not_owned_("lw_rmutex_unlock");\n    }\n',
+                "",
+            ),
+        ),
+        (Catch("test_rmutex", "misuse"),),
+    ),
+    Plant(
+        "unlock-before-the-queue",
+        "a wait for a condition unlocks the mutex before it is in the queue",
+        (
+            Edit(
+                COND,
+                "        status = lw_park_with_(",
+                "        lock->unlock(lock->arg);\n        status = lw_park_with_(",
+            ),
+            Edit(COND, "lw_cond_leave, lw_cond_queued, NULL,", "lw_cond_leave, NULL, NULL,"),
+        ),
+        (Catch("stress_cond", "ring_of_buffers", STOOD_STILL),),
+    ),
+    Plant(
+        "notified-out-of-turn",
+        "a notification wakes one more than it says",
+        (Edit(COND, "notifier.left = n;", "notifier.left = n == SIZE_MAX ? n : n + 1;"),),
+        (Catch("test_cond", "one_after_the_other"), Catch("stress_cond", "exact")),
+    ),
+    Plant(
+        "cond-touched-after-the-wake",
+        "a notification looks at the condition variable when the woken may have freed it",
+        (
+            Edit(
+                COND,
+                "lw_cond_decide, &notifier).woken;\n}",
+                "lw_cond_decide, &notifier).woken +\n"
+                "           (lw_atomic_load_relaxed_u32(&c->word) > 1);\n}",
+            ),
+        ),
+        (Catch("stress_cond", "freed_by_the_woken", "heap-use-after-free", "asan"),),
+    ),
+    Plant(
+        "cond-touched-by-the-dead",
+        "a thread that ends with a notification writes to what may be gone",
+        (Edit(COND, "notifier.passing = true;", "notifier.passing = false;"),),
+        (Catch("test_cond", "who_ends_leaves_freed_memory_alone", "heap-use-after-free", "asan"),),
+    ),
+    Plant(
+        "notification-lost-with-the-thread",
+        "a thread that ends while it locks the mutex again takes its notification with it",
+        (Edit(COND, "if (w.token == LW_COND_ONE && (flags", "if (w.token == 77 && (flags"),),
+        (Catch("test_cond", "who_ends_while_it_locks_again_passes_the_notification_on"),),
+    ),
+    Plant(
+        "all-passed-on",
+        "a notification of all, which has reached all, goes to a newcomer as well",
+        (Edit(COND, "n == SIZE_MAX ? LW_COND_ALL : LW_COND_ONE", "LW_COND_ONE"),),
+        (Catch("test_cond", "who_ends_passes_a_notification_of_all_to_no_newcomer"),),
+    ),
+    Plant(
+        "waiters-counted-in-the-child",
+        "a forked child takes the parent's waiters for its own for ever",
+        (
+            Edit(
+                COND,
+                "if (!result.more && (result.woken != 0 || !n->passing)) {",
+                "if (!result.more && result.woken != 0) {",
+            ),
+        ),
+        (Catch("test_cond", "waiters_stay_with_the_parent"),),
     ),
     # ---- thread ----
     Plant(
