@@ -27,7 +27,9 @@
 
 #include "locks/cond.c"
 #include "locks/mutex.c"
+#include "locks/once.c"
 #include "locks/rmutex.c"
+#include "locks/seqlock.c"
 
 #include "lifetime/ref.c"
 #include "lifetime/smr.c"

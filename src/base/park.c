@@ -35,6 +35,8 @@ void lw_park_init_(lw_domain *d)
 
 void lw_park_forked_(lw_domain *d)
 {
+    uint64_t self = lw_thread_number_();
+    uint32_t forks;
     unsigned i;
     for (i = 0; i < LW_PARK_QUEUES; i++) {
         lw_park_queue *q = &d->park_queues[i];
@@ -44,7 +46,11 @@ void lw_park_forked_(lw_domain *d)
         LW_PLAIN_SET(q->last, NULL);
     }
     lw_park_flags_init(d);
-    (void)lw_atomic_add_relaxed_u32(&d->forks, 1);
+    forks = lw_atomic_add_relaxed_u32(&d->forks, 1);
+    if (lw_atomic_load_relaxed_u64(&d->fork_thread) != self) {
+        lw_atomic_store_relaxed_u64(&d->fork_thread, self);
+        lw_atomic_store_relaxed_u32(&d->fork_since, forks);
+    }
 }
 
 /* ---- announcements ---- */

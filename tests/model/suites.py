@@ -79,6 +79,30 @@ AREAS = {
             "cond_levels": Suite(3, 4),
         },
     ),
+    "once": Area(
+        "once.cpp",
+        ("include/latchwork/once.h", "src/locks/once.c"),
+        {
+            "once_pair": Suite(4, 6),
+            "once_three": Suite(2, 3),
+            "once_fails": Suite(4, 6),
+            "once_fails_three": Suite(2, 3),
+            "once_timed": Suite(1, 2, random=50_000),
+            "once_ended": Suite(2, 3),
+            "once_freed": Suite(4, 6),
+        },
+    ),
+    "seqlock": Area(
+        "seqlock.cpp",
+        ("include/latchwork/seqlock.h", "src/locks/seqlock.c"),
+        {
+            "seqlock_pair": Suite(3, 4),
+            "seqlock_two_writers": Suite(2, 3),
+            "seqlock_two_readers": Suite(2, 3),
+            "seqlock_parts": Suite(4, 6),
+            "seqlock_lone": Suite(4, 6),
+        },
+    ),
     "ref": Area(
         "ref.cpp",
         ("include/latchwork/ref.h", "src/lifetime/ref.c", "src/base/thread.c"),

@@ -54,6 +54,9 @@ MUTEX = "src/locks/mutex.c"
 MUTEX_H = "include/latchwork/mutex.h"
 RMUTEX_H = "include/latchwork/rmutex.h"
 COND = "src/locks/cond.c"
+ONCE = "src/locks/once.c"
+SEQLOCK_H = "include/latchwork/seqlock.h"
+SEQLOCK = "src/locks/seqlock.c"
 REF = "src/lifetime/ref.c"
 REF_H = "include/latchwork/ref.h"
 SMR = "src/lifetime/smr.c"
@@ -335,6 +338,110 @@ PLANTS = (
             ),
         ),
         (Catch("test_cond", "waiters_stay_with_the_parent"),),
+    ),
+    # ---- once ----
+    Plant(
+        "done-without-release",
+        "what was done once is found done before it is there",
+        (
+            Edit(
+                ONCE,
+                "lw_atomic_store_release_u64(&o->word, LW_ONCE_DONE_);",
+                "lw_atomic_store_relaxed_u64(&o->word, LW_ONCE_DONE_);",
+            ),
+        ),
+        (Catch("stress_once", "made_once", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "failure-tells-nobody",
+        "a run fails, and those who wait for it wait for ever",
+        (Edit(ONCE, "    (void)lw_unpark_one(&o->word, NULL, NULL); /*", "    /*"),),
+        (
+            Catch("test_once", "thread_that_ends_in_its_run_leaves_it_not_done"),
+            Catch("stress_once", "made_once", STOOD_STILL),
+        ),
+    ),
+    Plant(
+        "waits-for-itself",
+        "a function that is done once calls for itself and hangs",
+        (Edit(ONCE, "if (lw_once_is_mine(w.seen)) {", "if (w.seen == 0) {"),),
+        (Catch("stress_once", "made_once", STOOD_STILL),),
+    ),
+    Plant(
+        "running-for-ever-in-the-child",
+        "a forked child waits for a thread of the parent to have done it",
+        (
+            Edit(
+                ONCE,
+                "if (w.seen == 0 || lw_once_is_abandoned(d, w.seen)) {",
+                "if (w.seen == 0) {\n            (void)lw_once_is_abandoned;",
+            ),
+        ),
+        (Catch("test_once", "forked_child_runs_what_another_thread_ran", "it hung"),),
+    ),
+    Plant(
+        "run-twice-in-the-child",
+        "a function that forks is taken for one that a thread of the parent ran",
+        (Edit(ONCE, "lw_atomic_load_relaxed_u64(&d->fork_thread)", "UINT64_C(0)"),),
+        (Catch("test_once", "run_that_forks_goes_on_in_both"),),
+    ),
+    Plant(
+        "old-run-of-a-reused-number",
+        "who forked is forgotten, and the run of the one before is taken for alive",
+        (
+            Edit(
+                PARK,
+                "    if (lw_atomic_load_relaxed_u64(&d->fork_thread) != self) {\n",
+                "    if (lw_atomic_load_relaxed_u64(&d->fork_thread) == 0) {\n",
+            ),
+        ),
+        (Catch("test_once", "forked_child_goes_on_in_a_run_of_its_own"),),
+    ),
+    # ---- seqlock ----
+    Plant(
+        "not-looked-at-again",
+        "a reader does not notice the writer that came in between",
+        (
+            Edit(
+                SEQLOCK_H,
+                "    return LW_UNLIKELY(lw_atomic_load_relaxed_u64(&s->sequence) != r->sequence);",
+                "    return false;",
+            ),
+        ),
+        (
+            Catch("test_seqlock", "a_reader_goes_round_again"),
+            Catch("stress_seqlock", "whole", build="noise"),
+        ),
+    ),
+    Plant(
+        "reader-spins-on",
+        "a reader goes round for as long as writers come, and never keeps them out",
+        (Edit(SEQLOCK, "if (r->tries >= LW_SEQLOCK_LOOKS) {", "if (r->tries > 1000000) {"),),
+        (Catch("test_seqlock", "a_reader_is_never_starved"),),
+    ),
+    Plant(
+        "reader-keeps-the-mutex",
+        "a reader that took the writers' mutex keeps it",
+        (
+            Edit(
+                SEQLOCK_H,
+                "        lw_mutex_unlock(&s->writers);\n        r->locked",
+                "        r->locked",
+            ),
+        ),
+        (Catch("test_seqlock", "a_reader_is_never_starved"),),
+    ),
+    Plant(
+        "write-begins-in-a-write",
+        "a write that begins where another is goes unnoticed",
+        (
+            Edit(
+                SEQLOCK_H,
+                '        lw_seqlock_misuse_("lw_seqlock_write_begin");\n',
+                "        sequence++;\n",
+            ),
+        ),
+        (Catch("test_seqlock", "misuse"),),
     ),
     # ---- thread ----
     Plant(
