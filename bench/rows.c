@@ -6,7 +6,15 @@
 
 #define OURS(X)                                                                                    \
     X(lock_latchwork)                                                                              \
-    X(critical_latchwork) X(ref_latchwork) X(smr_latchwork) X(map_latchwork) X(thread_latchwork)
+    X(critical_latchwork)                                                                          \
+    X(rmutex_latchwork)                                                                            \
+    X(cond_latchwork)                                                                              \
+    X(once_latchwork)                                                                              \
+    X(seqlock_latchwork)                                                                           \
+    X(ref_latchwork)                                                                               \
+    X(smr_latchwork)                                                                               \
+    X(map_latchwork)                                                                               \
+    X(thread_latchwork)
 
 #define PEERS(X)                                                                                   \
     X(lock_pthread)                                                                                \
@@ -15,6 +23,13 @@
     X(lock_ck_mcs)                                                                                 \
     X(critical_pairs)                                                                              \
     X(critical_python)                                                                             \
+    X(rmutex_pthread)                                                                              \
+    X(rmutex_std)                                                                                  \
+    X(cond_pthread)                                                                                \
+    X(once_load)                                                                                   \
+    X(once_pthread)                                                                                \
+    X(once_std)                                                                                    \
+    X(seqlock_ck)                                                                                  \
     X(ref_atomic)                                                                                  \
     X(ref_python)                                                                                  \
     X(smr_ck_epoch)                                                                                \

@@ -26,7 +26,11 @@
 #include "base/thread.c"
 
 #include "locks/critical.c"
+#include "locks/cond.c"
 #include "locks/mutex.c"
+#include "locks/once.c"
+#include "locks/rmutex.c"
+#include "locks/seqlock.c"
 
 #include "lifetime/ref.c"
 #include "lifetime/smr.c"

@@ -4,13 +4,17 @@
 #define LATCHWORK_LATCHWORK_H
 
 #include <latchwork/atomic.h>
+#include <latchwork/cond.h>
 #include <latchwork/config.h>
 #include <latchwork/critical.h>
 #include <latchwork/domain.h>
 #include <latchwork/map.h>
 #include <latchwork/mutex.h>
+#include <latchwork/once.h>
 #include <latchwork/park.h>
 #include <latchwork/ref.h>
+#include <latchwork/rmutex.h>
+#include <latchwork/seqlock.h>
 #include <latchwork/smr.h>
 #include <latchwork/status.h>
 #include <latchwork/thread.h>

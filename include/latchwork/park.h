@@ -92,11 +92,11 @@ typedef struct lw_park_how_ {
     /* The thread ends while it attaches again: pass on what it was woken for. */
     void (*lost)(void *arg);
     void *arg;
-    /* Announces itself (below), until it is taken out of the queue or leaves it. */
-    bool announce;
     /* Since when the thread waits, if it has waited before: it goes before those who came later.
      * 0: since now. */
     int64_t since_ns;
+    /* Announces itself (below), until it is taken out of the queue or leaves it. */
+    bool announce;
 } lw_park_how_;
 
 /* As lw_park. */

@@ -128,6 +128,10 @@ struct lw_domain {
 
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_u32 park_flags[LW_PARK_QUEUES]; /* park.h */
     lw_atomic_u32 forks; /* how many forks this process is away from the first, modulo 2^32 */
+    /* The thread that forked this process, by its number, and how many forks deep the process was
+     * that it began in: those after that, it has been through. */
+    lw_atomic_u32 fork_since;
+    lw_atomic_u64 fork_thread;
     lw_park_queue park_queues[LW_PARK_QUEUES];
 };
 

@@ -40,6 +40,8 @@ void lw_park_init_(lw_domain *d)
 
 void lw_park_forked_(lw_domain *d)
 {
+    uint64_t self = lw_thread_number_();
+    uint32_t forks;
     unsigned i;
     for (i = 0; i < LW_PARK_QUEUES; i++) {
         lw_park_queue *q = &d->park_queues[i];
@@ -50,7 +52,11 @@ void lw_park_forked_(lw_domain *d)
         LW_PLAIN_SET(q->last_ns, 0);
     }
     lw_park_flags_init(d);
-    (void)lw_atomic_add_relaxed_u32(&d->forks, 1);
+    forks = lw_atomic_add_relaxed_u32(&d->forks, 1);
+    if (lw_atomic_load_relaxed_u64(&d->fork_thread) != self) {
+        lw_atomic_store_relaxed_u64(&d->fork_thread, self);
+        lw_atomic_store_relaxed_u32(&d->fork_since, forks);
+    }
 }
 
 /* ---- announcements ---- */
@@ -301,7 +307,7 @@ lw_unpark_result lw_unpark_some_(const void *address, lw_unpark_choose_fn_ choos
 lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_leave_fn leave,
                   void *arg, int64_t timeout_ns, unsigned flags, uintptr_t *token)
 {
-    lw_park_how_ how = {validate, leave, NULL, NULL, NULL, arg, false, 0};
+    lw_park_how_ how = {validate, leave, NULL, NULL, NULL, arg, 0, false};
     return lw_park_with_(address, &how, timeout_ns, flags, token);
 }
 

@@ -74,7 +74,8 @@ LW_API bool lw_rawlock_forked_(lw_rawlock *lock);
 
 /* Nanoseconds of a clock that only goes forward. */
 LW_API int64_t lw_now_(void);
-/* Differs between threads that are alive at the same time. */
+/* Not 0. Of two threads that are alive at the same time it differs in the bits 6 to 51: it is the
+ * address of something that is larger than that. A thread may get the number of one that is gone. */
 LW_API uint64_t lw_thread_number_(void);
 LW_API void lw_yield_(void);
 LW_API void lw_sleep_(int64_t ns);

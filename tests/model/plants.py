@@ -30,6 +30,11 @@ THREAD = "src/base/thread.c"
 DOMAIN = "src/base/domain.c"
 MUTEX = "src/locks/mutex.c"
 MUTEX_H = "include/latchwork/mutex.h"
+RMUTEX_H = "include/latchwork/rmutex.h"
+COND = "src/locks/cond.c"
+ONCE = "src/locks/once.c"
+SEQLOCK_H = "include/latchwork/seqlock.h"
+SEQLOCK = "src/locks/seqlock.c"
 REF = "src/lifetime/ref.c"
 SMR = "src/lifetime/smr.c"
 SMR_H = "include/latchwork/smr.h"
@@ -305,6 +310,222 @@ PLANTS = (
             Edit(CRITICAL, "= (uintptr_t)a < (uintptr_t)b ? b : a;", "= b;"),
         ),
         ("critical_pairs",),
+    ),
+    # ---- rmutex and cond ----
+    Plant(
+        "N1-owner-cleared-after-the-unlock",
+        "the next owner is overwritten, and locks out itself",
+        "cond",
+        (
+            Edit(
+                RMUTEX_H,
+                "lw_atomic_store_relaxed_u64(&m->owner, 0); lw_mutex_unlock(&m->mutex);",
+                "lw_mutex_unlock(&m->mutex); lw_atomic_store_relaxed_u64(&m->owner, 0);",
+            ),
+        ),
+        ("rmutex_levels",),
+    ),
+    Plant(
+        "N2-owner-not-cleared",
+        "who has unlocked takes itself for the owner still",
+        "cond",
+        (
+            Edit(
+                RMUTEX_H,
+                "lw_atomic_store_relaxed_u64(&m->owner, 0); lw_mutex_unlock(&m->mutex);",
+                "lw_mutex_unlock(&m->mutex);",
+            ),
+        ),
+        ("rmutex_levels",),
+    ),
+    Plant(
+        "N3-unlock-before-the-queue",
+        "a notification comes between the unlock and the waiter's place in the queue",
+        "cond",
+        (
+            Edit(
+                COND,
+                "lock->unlock(lock->arg); } else {",
+                "lock->unlock(lock->arg); } else { lock->unlock(lock->arg);",
+            ),
+            Edit(COND, "lw_cond_leave, lw_cond_queued, NULL,", "lw_cond_leave, NULL, NULL,"),
+        ),
+        ("cond_hand_over",),
+    ),
+    Plant(
+        "N4-word-cleared-while-others-wait",
+        "the next notification takes it that nobody waits",
+        "cond",
+        (Edit(COND, "if (!result.more && (", "if ((result.more || true) && ("),),
+        ("cond_two_takers", "cond_exact_plain"),
+    ),
+    Plant(
+        "N5-word-cleared-by-whoever-leaves",
+        "a limit passes, and those who wait on are not seen any more",
+        "cond",
+        (Edit(COND, "if (last) {", "if (last || true) {"),),
+        ("cond_exact_mixed",),
+    ),
+    Plant(
+        "N6-word-cleared-after-the-wake",
+        "by then the condition variable may be freed",
+        "cond",
+        (
+            Edit(
+                COND,
+                "lw_cond_choose, lw_cond_decide, &notifier).woken; }",
+                "lw_cond_choose, lw_cond_decide, &notifier).woken + "
+                "(lw_atomic_load_relaxed_u32(&c->word) > 1); }",
+            ),
+        ),
+        ("cond_freed",),
+    ),
+    Plant(
+        "N7-notification-lost-with-the-thread",
+        "a thread that attaching ends takes its notification with it",
+        "cond",
+        (Edit(COND, "lw_cond_queued, NULL, lw_cond_lost,", "lw_cond_queued, NULL, NULL,"),),
+        ("cond_lost_waiting",),
+    ),
+    Plant(
+        "N8-notification-lost-on-the-way-to-the-mutex",
+        "a thread that ends while it locks again takes its notification with it",
+        "cond",
+        (Edit(COND, "if (w.token == LW_COND_ONE && (flags", "if (w.token == 77 && (flags"),),
+        ("cond_lost_locking",),
+    ),
+    Plant(
+        "N9-one-too-many",
+        "a notification of one wakes two",
+        "cond",
+        (Edit(COND, "notifier.left = n;", "notifier.left = n == 1 ? 2 : n;"),),
+        ("cond_exact_plain",),
+    ),
+    # ---- once ----
+    Plant(
+        "O1-wake-before-done",
+        "those who wait are woken, look, and sleep again",
+        "once",
+        (
+            Edit(
+                ONCE,
+                "lw_atomic_store_release_u64(&o->word, LW_ONCE_DONE_); "
+                "(void)lw_unpark_all(&o->word, 0);",
+                "(void)lw_unpark_all(&o->word, 0); "
+                "lw_atomic_store_release_u64(&o->word, LW_ONCE_DONE_);",
+            ),
+        ),
+        ("once_pair",),
+    ),
+    Plant(
+        "O2-run-taken-by-store",
+        "two find it not done and both run it",
+        "once",
+        (
+            Edit(
+                ONCE,
+                "if (lw_atomic_cas_acquire_u64(&o->word, &w.seen, mine)) {",
+                "lw_atomic_store_relaxed_u64(&o->word, mine); {",
+            ),
+        ),
+        ("once_pair",),
+    ),
+    Plant(
+        "O3-nobody-told-of-a-failure",
+        "those who wait for a run that failed wait for ever",
+        "once",
+        (Edit(ONCE, "(void)lw_unpark_one(&o->word, NULL, NULL); /* one", "/* one"),),
+        ("once_fails",),
+    ),
+    Plant(
+        "O4-run-of-a-thread-that-ended",
+        "it is never ended",
+        "once",
+        (
+            Edit(
+                ONCE,
+                "lw_guard_(lw_once_run_it, &run, lw_once_ended, o);",
+                "(void)lw_once_ended; lw_once_run_it(&run);",
+            ),
+        ),
+        ("once_ended",),
+    ),
+    Plant(
+        "O5-wake-lost-with-the-thread",
+        "who was woken to try again ends while it attaches",
+        "once",
+        (
+            Edit(
+                ONCE,
+                "{lw_once_validate, NULL, NULL, NULL, lw_once_lost, &w, 0, false}",
+                "{lw_once_validate, NULL, NULL, NULL, NULL, &w, 0, false}",
+            ),
+            Edit(ONCE, "lw_once_wait w; lw_park", "lw_once_wait w; (void)lw_once_lost; lw_park"),
+        ),
+        ("once_ended",),
+    ),
+    Plant(
+        "O6-looks-at-it-when-it-is-done",
+        "by then it may be freed",
+        "once",
+        (
+            Edit(
+                ONCE,
+                "(void)lw_unpark_all(&o->word, 0);",
+                "if (lw_once_done(o)) { (void)lw_unpark_all(&o->word, 0); }",
+            ),
+        ),
+        ("once_freed",),
+    ),
+    # ---- seqlock ----
+    Plant(
+        "Q1-odd-is-no-obstacle",
+        "a reader begins in the middle of a write",
+        "seqlock",
+        (
+            Edit(
+                SEQLOCK_H,
+                "LW_UNLIKELY((r->sequence & 1) != 0 || r->tries != 0)",
+                "LW_UNLIKELY(r->tries != 0)",
+            ),
+        ),
+        ("seqlock_pair",),
+    ),
+    Plant(
+        "Q2-not-looked-at-again",
+        "a reader does not notice the writer that came in between",
+        "seqlock",
+        (
+            Edit(
+                SEQLOCK_H,
+                "return LW_UNLIKELY(lw_atomic_load_relaxed_u64(&s->sequence) != r->sequence);",
+                "return false;",
+            ),
+        ),
+        ("seqlock_pair",),
+    ),
+    Plant(
+        "Q3-reader-without-the-mutex",
+        "a reader gives up and takes what there is",
+        "seqlock",
+        (
+            Edit(SEQLOCK, "lw_mutex_lock(&s->writers); r->locked", "r->locked"),
+            Edit(SEQLOCK_H, "lw_mutex_unlock(&s->writers); r->locked", "r->locked"),
+        ),
+        ("seqlock_pair",),
+    ),
+    Plant(
+        "Q4-unlocked-before-even",
+        "the next writer begins while the sequence is odd",
+        "seqlock",
+        (
+            Edit(
+                SEQLOCK_H,
+                "lw_seqlock_write_end(s); lw_mutex_unlock(&s->writers);",
+                "lw_mutex_unlock(&s->writers); lw_seqlock_write_end(s);",
+            ),
+        ),
+        ("seqlock_two_writers",),
     ),
     # ---- ref ----
     Plant(

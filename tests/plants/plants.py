@@ -53,6 +53,11 @@ THREAD = "src/base/thread.c"
 DOMAIN = "src/base/domain.c"
 MUTEX = "src/locks/mutex.c"
 MUTEX_H = "include/latchwork/mutex.h"
+RMUTEX_H = "include/latchwork/rmutex.h"
+COND = "src/locks/cond.c"
+ONCE = "src/locks/once.c"
+SEQLOCK_H = "include/latchwork/seqlock.h"
+SEQLOCK = "src/locks/seqlock.c"
 REF = "src/lifetime/ref.c"
 REF_H = "include/latchwork/ref.h"
 SMR = "src/lifetime/smr.c"
@@ -350,6 +355,201 @@ PLANTS = (
                 "asan",
             ),
         ),
+    ),
+    # ---- rmutex and cond ----
+    Plant(
+        "owner-cleared-after-unlock",
+        "a recursive mutex forgets its owner after it was unlocked, when there is another",
+        (
+            Edit(
+                RMUTEX_H,
+                "    lw_atomic_store_relaxed_u64(&m->owner, 0);\n    lw_mutex_unlock(&m->mutex);",
+                "    lw_mutex_unlock(&m->mutex);\n    lw_atomic_store_relaxed_u64(&m->owner, 0);",
+            ),
+        ),
+        (
+            Catch("stress_rmutex", "exclusion", f"FAILED|has not locked|{STOOD_STILL}"),
+            Catch("test_rmutex", "the_next_owner_may_free_it", "heap-use-after-free", "asan"),
+        ),
+    ),
+    Plant(
+        "unlock-by-anybody",
+        "a recursive mutex is unlocked by a thread that does not own it",
+        (
+            Edit(
+                RMUTEX_H,
+                "    if (LW_UNLIKELY(!lw_rmutex_is_owned(m))) {\n"
+                '        lw_rmutex_not_owned_("lw_rmutex_unlock");\n    }\n',
+                "",
+            ),
+        ),
+        (Catch("test_rmutex", "misuse"),),
+    ),
+    Plant(
+        "unlock-before-the-queue",
+        "a wait for a condition unlocks the mutex before it is in the queue",
+        (
+            Edit(
+                COND,
+                "        status = lw_park_with_(",
+                "        lock->unlock(lock->arg);\n        status = lw_park_with_(",
+            ),
+            Edit(COND, "lw_cond_leave, lw_cond_queued, NULL,", "lw_cond_leave, NULL, NULL,"),
+        ),
+        (Catch("stress_cond", "ring_of_buffers", STOOD_STILL),),
+    ),
+    Plant(
+        "notified-out-of-turn",
+        "a notification wakes one more than it says",
+        (Edit(COND, "notifier.left = n;", "notifier.left = n == SIZE_MAX ? n : n + 1;"),),
+        (Catch("test_cond", "one_after_the_other"), Catch("stress_cond", "exact")),
+    ),
+    Plant(
+        "cond-touched-after-the-wake",
+        "a notification looks at the condition variable when the woken may have freed it",
+        (
+            Edit(
+                COND,
+                "lw_cond_decide, &notifier).woken;\n}",
+                "lw_cond_decide, &notifier).woken +\n"
+                "           (lw_atomic_load_relaxed_u32(&c->word) > 1);\n}",
+            ),
+        ),
+        (Catch("stress_cond", "freed_by_the_woken", "heap-use-after-free", "asan"),),
+    ),
+    Plant(
+        "cond-touched-by-the-dead",
+        "a thread that ends with a notification writes to what may be gone",
+        (Edit(COND, "notifier.passing = true;", "notifier.passing = false;"),),
+        (Catch("test_cond", "who_ends_leaves_freed_memory_alone", "heap-use-after-free", "asan"),),
+    ),
+    Plant(
+        "notification-lost-with-the-thread",
+        "a thread that ends while it locks the mutex again takes its notification with it",
+        (Edit(COND, "if (w.token == LW_COND_ONE && (flags", "if (w.token == 77 && (flags"),),
+        (Catch("test_cond", "who_ends_while_it_locks_again_passes_the_notification_on"),),
+    ),
+    Plant(
+        "all-passed-on",
+        "a notification of all, which has reached all, goes to a newcomer as well",
+        (Edit(COND, "n == SIZE_MAX ? LW_COND_ALL : LW_COND_ONE", "LW_COND_ONE"),),
+        (Catch("test_cond", "who_ends_passes_a_notification_of_all_to_no_newcomer"),),
+    ),
+    Plant(
+        "waiters-counted-in-the-child",
+        "a forked child takes the parent's waiters for its own for ever",
+        (
+            Edit(
+                COND,
+                "if (!result.more && (result.woken != 0 || !n->passing)) {",
+                "if (!result.more && result.woken != 0) {",
+            ),
+        ),
+        (Catch("test_cond", "waiters_stay_with_the_parent"),),
+    ),
+    # ---- once ----
+    Plant(
+        "done-without-release",
+        "what was done once is found done before it is there",
+        (
+            Edit(
+                ONCE,
+                "lw_atomic_store_release_u64(&o->word, LW_ONCE_DONE_);",
+                "lw_atomic_store_relaxed_u64(&o->word, LW_ONCE_DONE_);",
+            ),
+        ),
+        (Catch("stress_once", "made_once", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "failure-tells-nobody",
+        "a run fails, and those who wait for it wait for ever",
+        (Edit(ONCE, "    (void)lw_unpark_one(&o->word, NULL, NULL); /*", "    /*"),),
+        (
+            Catch("test_once", "thread_that_ends_in_its_run_leaves_it_not_done"),
+            Catch("stress_once", "made_once", STOOD_STILL),
+        ),
+    ),
+    Plant(
+        "waits-for-itself",
+        "a function that is done once calls for itself and hangs",
+        (Edit(ONCE, "if (lw_once_is_mine(w.seen)) {", "if (w.seen == 0) {"),),
+        (Catch("stress_once", "made_once", STOOD_STILL),),
+    ),
+    Plant(
+        "running-for-ever-in-the-child",
+        "a forked child waits for a thread of the parent to have done it",
+        (
+            Edit(
+                ONCE,
+                "if (w.seen == 0 || lw_once_is_abandoned(d, w.seen)) {",
+                "if (w.seen == 0) {\n            (void)lw_once_is_abandoned;",
+            ),
+        ),
+        (Catch("test_once", "forked_child_runs_what_another_thread_ran", "it hung"),),
+    ),
+    Plant(
+        "run-twice-in-the-child",
+        "a function that forks is taken for one that a thread of the parent ran",
+        (Edit(ONCE, "lw_atomic_load_relaxed_u64(&d->fork_thread)", "UINT64_C(0)"),),
+        (Catch("test_once", "run_that_forks_goes_on_in_both"),),
+    ),
+    Plant(
+        "old-run-of-a-reused-number",
+        "who forked is forgotten, and the run of the one before is taken for alive",
+        (
+            Edit(
+                PARK,
+                "    if (lw_atomic_load_relaxed_u64(&d->fork_thread) != self) {\n",
+                "    if (lw_atomic_load_relaxed_u64(&d->fork_thread) == 0) {\n",
+            ),
+        ),
+        (Catch("test_once", "forked_child_goes_on_in_a_run_of_its_own"),),
+    ),
+    # ---- seqlock ----
+    Plant(
+        "not-looked-at-again",
+        "a reader does not notice the writer that came in between",
+        (
+            Edit(
+                SEQLOCK_H,
+                "    return LW_UNLIKELY(lw_atomic_load_relaxed_u64(&s->sequence) != r->sequence);",
+                "    return false;",
+            ),
+        ),
+        (
+            Catch("test_seqlock", "a_reader_goes_round_again"),
+            Catch("stress_seqlock", "whole", build="noise"),
+        ),
+    ),
+    Plant(
+        "reader-spins-on",
+        "a reader goes round for as long as writers come, and never keeps them out",
+        (Edit(SEQLOCK, "if (r->tries >= LW_SEQLOCK_LOOKS) {", "if (r->tries > 1000000) {"),),
+        (Catch("test_seqlock", "a_reader_is_never_starved"),),
+    ),
+    Plant(
+        "reader-keeps-the-mutex",
+        "a reader that took the writers' mutex keeps it",
+        (
+            Edit(
+                SEQLOCK_H,
+                "        lw_mutex_unlock(&s->writers);\n        r->locked",
+                "        r->locked",
+            ),
+        ),
+        (Catch("test_seqlock", "a_reader_is_never_starved"),),
+    ),
+    Plant(
+        "write-begins-in-a-write",
+        "a write that begins where another is goes unnoticed",
+        (
+            Edit(
+                SEQLOCK_H,
+                '        lw_seqlock_misuse_("lw_seqlock_write_begin");\n',
+                "        sequence++;\n",
+            ),
+        ),
+        (Catch("test_seqlock", "misuse"),),
     ),
     # ---- thread ----
     Plant(
