@@ -25,7 +25,11 @@
 #include "base/status.c"
 #include "base/thread.c"
 
+#include "locks/barrier.c"
+#include "locks/event.c"
+#include "locks/latch.c"
 #include "locks/mutex.c"
+#include "locks/sem.c"
 
 #include "lifetime/ref.c"
 #include "lifetime/smr.c"
