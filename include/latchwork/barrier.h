@@ -7,9 +7,15 @@
  *   FILLING    0 to parties-1 have arrived                 the last to arrive, to ACTING, or, without
  *                                                          an action, to FILLING of the next round;
  *                                                          a time-out or abort, to BROKEN
- *   ACTING     all have arrived, and the action runs;      its end, to FILLING or, if it failed,
- *              newcomers wait for its end at the door      BROKEN; reset; abort
- *   BROKEN     all waits return LW_BROKEN                  reset, to FILLING
+ *   ACTING     all have arrived, and the action runs       its end, to FILLING or, if it failed, to
+ *                                                          BROKEN; reset, to RESETTING; abort, to
+ *                                                          BREAKING
+ *   RESETTING  it runs, for a round that was reset         its end, to FILLING; abort, to BREAKING
+ *   BREAKING   it runs, for a round that was broken        its end, to BROKEN; reset, to RESETTING
+ *   BROKEN     no action runs                              reset, to FILLING
+ *
+ * Who comes while it is ACTING or RESETTING waits at the door for the end of the action; who comes
+ * while it is BREAKING or BROKEN gets LW_BROKEN. So there is one action at a time.
  *
  * All of it changes under the lock of the wait queue (park.h), which also keeps everything in
  * order: what a thread did before its wait happens before the action, and the action before what
@@ -42,7 +48,13 @@ typedef struct lw_barrier {
         }                                                                                          \
     }
 
-enum { LW_BARRIER_FILLING_, LW_BARRIER_ACTING_, LW_BARRIER_BROKEN_ };
+enum {
+    LW_BARRIER_FILLING_,
+    LW_BARRIER_ACTING_,
+    LW_BARRIER_RESETTING_,
+    LW_BARRIER_BREAKING_,
+    LW_BARRIER_BROKEN_
+};
 
 /* What one thread does when all have arrived, before any of them goes on. False: it failed. */
 typedef bool (*lw_barrier_action_fn)(void *arg);
@@ -63,8 +75,8 @@ LW_API void lw_barrier_init(lw_barrier_t *b, uint32_t parties);
  * `action` (may be NULL) is called by the last to arrive, on its thread, in the attach state that
  * it came in, and with none of the library's locks held; that of the others is not. If it says
  * false or ends its thread, the barrier is broken. It may reset and abort, and must not wait here.
- * No limit and no signal ends a wait while it runs; abort and reset have effect on its round when
- * it ends.
+ * No limit and no signal ends a wait of the round while it runs, and abort and reset have effect on
+ * the round when it ends.
  * Blocking; detaches while it sleeps, unless LW_WAIT_ATTACHED. Acquire and release. */
 LW_API LW_NODISCARD lw_status lw_barrier_wait_then(lw_barrier_t *b, lw_barrier_action_fn action,
                                                    void *arg, int64_t timeout_ns, unsigned flags,
@@ -89,7 +101,8 @@ static inline LW_NODISCARD lw_status lw_barrier_wait(lw_barrier_t *b, uint32_t *
     return lw_barrier_wait_then(b, NULL, NULL, -1, LW_WAIT_DEFAULT, index);
 }
 
-/* Makes it as new, broken or not: whoever waits gets LW_BROKEN. Blocks for the queue's lock only;
+/* Makes it as new, broken or not, at once or when the action has ended: whoever has arrived gets
+ * LW_BROKEN. Blocks for the queue's lock only;
  * any attach state. */
 LW_API void lw_barrier_reset(lw_barrier_t *b);
 
@@ -100,12 +113,14 @@ LW_API void lw_barrier_abort(lw_barrier_t *b);
  * wait. Wait-free, order nothing. */
 static inline bool lw_barrier_is_broken(const lw_barrier_t *b)
 {
-    return lw_atomic_load_relaxed_u32(&b->state) == LW_BARRIER_BROKEN_;
+    return lw_atomic_load_relaxed_u32(&b->state) >= LW_BARRIER_BREAKING_;
 }
 
 static inline uint32_t lw_barrier_waiting(const lw_barrier_t *b)
 {
-    return lw_barrier_is_broken(b) ? 0 : lw_atomic_load_relaxed_u32(&b->arrived);
+    return lw_atomic_load_relaxed_u32(&b->state) <= LW_BARRIER_ACTING_
+               ? lw_atomic_load_relaxed_u32(&b->arrived)
+               : 0;
 }
 
 static inline uint32_t lw_barrier_parties(const lw_barrier_t *b)

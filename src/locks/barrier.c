@@ -39,11 +39,22 @@ static void lw_barrier_next(lw_barrier_t *b, uint32_t state)
     lw_atomic_store_relaxed_u32(&b->round, lw_barrier_get(&b->round) + 1);
 }
 
-/* Under the queue's lock: whether b is in this state, in the party's round. */
-static bool lw_barrier_is(const lw_barrier_party *p, uint32_t state)
+/* Under the queue's lock: whether the round that the party came to is filling still. */
+static bool lw_barrier_filling(const lw_barrier_party *p)
 {
-    return lw_barrier_get(&p->barrier->state) == state &&
+    return lw_barrier_get(&p->barrier->state) == LW_BARRIER_FILLING_ &&
            lw_barrier_get(&p->barrier->round) == p->round;
+}
+
+static bool lw_barrier_has_action(const lw_barrier_t *b)
+{
+    uint32_t state = lw_barrier_get(&b->state);
+    return state != LW_BARRIER_FILLING_ && state != LW_BARRIER_BROKEN_;
+}
+
+static bool lw_barrier_has_door(uint32_t state)
+{
+    return state == LW_BARRIER_ACTING_ || state == LW_BARRIER_RESETTING_;
 }
 
 void lw_barrier_init(lw_barrier_t *b, uint32_t parties)
@@ -80,8 +91,7 @@ static bool lw_barrier_validate(void *arg)
 
 static bool lw_barrier_validate_door(void *arg)
 {
-    const lw_barrier_party *p = (const lw_barrier_party *)arg;
-    return lw_barrier_is(p, LW_BARRIER_ACTING_);
+    return lw_barrier_has_door(lw_barrier_get(&((const lw_barrier_party *)arg)->barrier->state));
 }
 
 static void lw_barrier_queued(void *arg)
@@ -95,7 +105,7 @@ static void lw_barrier_leave(void *arg, bool last)
 {
     lw_barrier_party *p = (lw_barrier_party *)arg;
     (void)last;
-    if (lw_barrier_is(p, LW_BARRIER_FILLING_)) {
+    if (lw_barrier_filling(p)) {
         lw_atomic_store_relaxed_u32(&p->barrier->arrived, lw_barrier_get(&p->barrier->arrived) - 1);
     }
 }
@@ -121,8 +131,7 @@ static int lw_barrier_choose_all(void *arg, void *waiter)
 static int lw_barrier_choose_missed(void *arg, void *waiter)
 {
     (void)waiter;
-    return lw_barrier_is((const lw_barrier_party *)arg, LW_BARRIER_FILLING_) ? LW_UNPARK_TAKE_
-                                                                             : LW_UNPARK_STOP_;
+    return lw_barrier_filling((const lw_barrier_party *)arg) ? LW_UNPARK_TAKE_ : LW_UNPARK_STOP_;
 }
 
 /* A party that has timed out breaks the round that it had arrived in, if that is not over. */
@@ -130,7 +139,7 @@ static uintptr_t lw_barrier_decide_missed(void *arg, lw_unpark_result result)
 {
     const lw_barrier_party *p = (const lw_barrier_party *)arg;
     (void)result;
-    if (lw_barrier_is(p, LW_BARRIER_FILLING_)) {
+    if (lw_barrier_filling(p)) {
         lw_atomic_store_relaxed_u32(&p->barrier->state, LW_BARRIER_BROKEN_);
     }
     return LW_BARRIER_FAIL_;
@@ -138,8 +147,10 @@ static uintptr_t lw_barrier_decide_missed(void *arg, lw_unpark_result result)
 
 static uintptr_t lw_barrier_decide_abort(void *arg, lw_unpark_result result)
 {
+    lw_barrier_t *b = (lw_barrier_t *)arg;
     (void)result;
-    lw_atomic_store_relaxed_u32(&((lw_barrier_t *)arg)->state, LW_BARRIER_BROKEN_);
+    lw_atomic_store_relaxed_u32(&b->state, lw_barrier_has_action(b) ? LW_BARRIER_BREAKING_
+                                                                    : LW_BARRIER_BROKEN_);
     return LW_BARRIER_FAIL_;
 }
 
@@ -150,11 +161,17 @@ void lw_barrier_abort(lw_barrier_t *b)
 
 static uintptr_t lw_barrier_decide_reset(void *arg, lw_unpark_result result)
 {
+    lw_barrier_t *b = (lw_barrier_t *)arg;
     (void)result;
-    lw_barrier_next((lw_barrier_t *)arg, LW_BARRIER_FILLING_);
+    if (lw_barrier_has_action(b)) {
+        lw_atomic_store_relaxed_u32(&b->state, LW_BARRIER_RESETTING_);
+    } else {
+        lw_barrier_next(b, LW_BARRIER_FILLING_);
+    }
     return LW_BARRIER_FAIL_;
 }
 
+/* Who is at the door is woken as well, and goes back to it. */
 void lw_barrier_reset(lw_barrier_t *b)
 {
     (void)lw_unpark_some_(lw_park_beside_(b), lw_barrier_choose_all, lw_barrier_decide_reset, b);
@@ -166,7 +183,7 @@ void lw_barrier_reset(lw_barrier_t *b)
 static int lw_barrier_choose_others(void *arg, void *waiter)
 {
     lw_barrier_party *p = (lw_barrier_party *)arg;
-    if (!lw_barrier_is(p, LW_BARRIER_FILLING_) || !lw_barrier_one_missing(p->barrier)) {
+    if (!lw_barrier_filling(p) || !lw_barrier_one_missing(p->barrier)) {
         return LW_UNPARK_STOP_;
     }
     ((lw_barrier_party *)waiter)->index = p->others++;
@@ -178,7 +195,7 @@ static uintptr_t lw_barrier_decide_last(void *arg, lw_unpark_result result)
     lw_barrier_party *p = (lw_barrier_party *)arg;
     lw_barrier_t *b = p->barrier;
     (void)result;
-    p->last = lw_barrier_is(p, LW_BARRIER_FILLING_) && lw_barrier_one_missing(b);
+    p->last = lw_barrier_filling(p) && lw_barrier_one_missing(b);
     if (p->last && p->action != NULL) {
         lw_atomic_store_relaxed_u32(&b->arrived, b->parties);
         lw_atomic_store_relaxed_u32(&b->state, LW_BARRIER_ACTING_);
@@ -188,30 +205,23 @@ static uintptr_t lw_barrier_decide_last(void *arg, lw_unpark_result result)
     return 0;
 }
 
-/* While the action runs, who sleeps beside the barrier is at the door. */
-static int lw_barrier_choose_door(void *arg, void *waiter)
-{
-    (void)waiter;
-    return lw_barrier_is((const lw_barrier_party *)arg, LW_BARRIER_ACTING_) ? LW_UNPARK_TAKE_
-                                                                            : LW_UNPARK_STOP_;
-}
-
 static uintptr_t lw_barrier_decide_acted(void *arg, lw_unpark_result result)
 {
     lw_barrier_party *p = (lw_barrier_party *)arg;
+    lw_barrier_t *b = p->barrier;
+    uint32_t state = lw_barrier_get(&b->state);
     (void)result;
-    if (lw_barrier_is(p, LW_BARRIER_ACTING_)) {
-        lw_barrier_next(p->barrier, p->good ? LW_BARRIER_FILLING_ : LW_BARRIER_BROKEN_);
-    } else {
-        p->good = false; /* aborted or reset */
-    }
+    p->good = p->good && state == LW_BARRIER_ACTING_;
+    lw_barrier_next(b, p->good || state == LW_BARRIER_RESETTING_ ? LW_BARRIER_FILLING_
+                                                                 : LW_BARRIER_BROKEN_);
     return LW_BARRIER_RETRY_;
 }
 
 static void lw_barrier_acted(void *arg)
 {
     lw_barrier_party *p = (lw_barrier_party *)arg;
-    (void)lw_unpark_some_(lw_park_beside_(p->barrier), lw_barrier_choose_door,
+    /* While the action runs, those who sleep beside the barrier are at the door. */
+    (void)lw_unpark_some_(lw_park_beside_(p->barrier), lw_barrier_choose_all,
                           lw_barrier_decide_acted, p);
     /* From the last of these wakes on the barrier may be gone. */
     lw_unpark_wake_(p->taken, p->good ? LW_BARRIER_PASS_ : LW_BARRIER_FAIL_);
@@ -263,15 +273,14 @@ static lw_status lw_barrier_try(lw_barrier_party *p, int64_t timeout_ns, unsigne
     default:
         return status;
     }
-    switch (p->state) {
-    case LW_BARRIER_BROKEN_:
-        return LW_BROKEN;
-    case LW_BARRIER_ACTING_:
-        status = lw_park_with_(address, &door, -1, flags, NULL);
-        return status == LW_INTERRUPTED ? LW_INTERRUPTED : LW_AGAIN;
-    default:
+    if (p->state == LW_BARRIER_FILLING_) {
         return lw_barrier_trip(p);
     }
+    if (!lw_barrier_has_door(p->state)) {
+        return LW_BROKEN;
+    }
+    status = lw_park_with_(address, &door, -1, flags, NULL);
+    return status == LW_INTERRUPTED ? LW_INTERRUPTED : LW_AGAIN;
 }
 
 lw_status lw_barrier_wait_then(lw_barrier_t *b, lw_barrier_action_fn action, void *arg,

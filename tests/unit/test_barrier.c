@@ -295,8 +295,8 @@ TEST(no_limit_while_the_action_runs)
     check_as_new(&b);
 }
 
-/* Abort and reset have effect when it ends, and on newcomers at once. */
-static void beside_the_action(void (*call)(lw_barrier_t *b), lw_status newcomer)
+/* Abort and reset have effect on the round when it ends. */
+TEST(abort_while_the_action_runs)
 {
     lw_barrier_t b = LW_BARRIER_INIT(2);
     party first, last, door;
@@ -305,30 +305,42 @@ static void beside_the_action(void (*call)(lw_barrier_t *b), lw_status newcomer)
     support_await(&acting, 1);
     start_party(&door, &b, NULL, -1, LW_WAIT_DEFAULT);
     CHECK_EQ(lw_barrier_waiting(&b), 2);
-    call(&b);
-    if (newcomer == LW_OK) {
-        while (lw_barrier_waiting(&b) != 1) {
-            support_sleep(200000); /* it goes through the door, and arrives */
-        }
-        CHECK_EQ(lw_barrier_wait(&b, NULL), LW_OK);
-    }
-    join_party(&door, newcomer);
+    lw_barrier_abort(&b);
+    CHECK(lw_barrier_is_broken(&b));
+    CHECK_EQ(lw_barrier_waiting(&b), 0);
+    join_party(&door, LW_BROKEN);
+    CHECK_EQ(lw_barrier_wait(&b, NULL), LW_BROKEN);
     CHECK_EQ(__atomic_load_n(&first.done, __ATOMIC_ACQUIRE), 0);
     support_reach(&acting, 2);
     join_party(&first, LW_BROKEN);
     join_party(&last, LW_BROKEN);
-    CHECK_EQ(lw_barrier_is_broken(&b), newcomer != LW_OK);
-    CHECK_EQ(lw_barrier_waiting(&b), 0);
+    CHECK(lw_barrier_is_broken(&b));
+    lw_barrier_reset(&b);
+    check_as_new(&b);
 }
 
-TEST(abort_while_the_action_runs)
-{
-    beside_the_action(lw_barrier_abort, LW_BROKEN);
-}
-
+/* No second action before the first has ended. */
 TEST(reset_while_the_action_runs)
 {
-    beside_the_action(lw_barrier_reset, LW_OK);
+    lw_barrier_t b = LW_BARRIER_INIT(2);
+    party first, last, door;
+    start_party(&first, &b, act_slowly, -1, LW_WAIT_DEFAULT);
+    begin_party(&last, &b, act_slowly, -1, LW_WAIT_DEFAULT);
+    support_await(&acting, 1);
+    lw_barrier_abort(&b);
+    lw_barrier_reset(&b);
+    CHECK(!lw_barrier_is_broken(&b));
+    start_party(&door, &b, NULL, -1, LW_WAIT_DEFAULT);
+    lw_barrier_reset(&b);
+    CHECK_EQ(lw_barrier_waiting(&b), 0);
+    support_await_waiters(lw_park_beside_(&b), 1);
+    CHECK_EQ(__atomic_load_n(&first.done, __ATOMIC_ACQUIRE), 0);
+    support_reach(&acting, 2);
+    join_party(&first, LW_BROKEN);
+    join_party(&last, LW_BROKEN);
+    CHECK_EQ(lw_barrier_wait(&b, NULL), LW_OK);
+    join_party(&door, LW_OK);
+    check_as_new(&b);
 }
 
 /* More threads than parties: who comes while the action runs belongs to the next round. Its limit
@@ -575,24 +587,33 @@ TEST(no_memory_is_needed)
     CHECK_EQ(heap_calls(), 0);
 }
 
-/* ---- Fork: those who had arrived are not there; reset makes it as new ---- */
+/* ---- Fork: those who had arrived are not there; reset makes it as new, or init where another's
+ * action was running ---- */
 
-static void child_resets(void *arg)
+static void use_as_new(lw_barrier_t *b)
 {
-    lw_barrier_t *b = (lw_barrier_t *)arg;
     party p;
-    CHECK_EQ(waiters_of(b), 0);
-    lw_barrier_reset(b);
     check_as_new(b);
     start_party(&p, b, act, -1, LW_WAIT_DEFAULT);
     CHECK_EQ(lw_barrier_wait(b, NULL), LW_OK);
     join_party(&p, LW_OK);
 }
 
-static void child_counts_who_is_gone(void *arg)
+static void child_resets(void *arg)
 {
-    CHECK_EQ(lw_barrier_waiting((lw_barrier_t *)arg), 1);
-    child_resets(arg);
+    lw_barrier_t *b = (lw_barrier_t *)arg;
+    CHECK_EQ(lw_barrier_waiting(b), 1); /* who is gone */
+    CHECK_EQ(waiters_of(b), 0);
+    lw_barrier_reset(b);
+    use_as_new(b);
+}
+
+static void child_inits(void *arg)
+{
+    lw_barrier_t *b = (lw_barrier_t *)arg;
+    CHECK_EQ(lw_barrier_waiting(b), 2);
+    lw_barrier_init(b, 2);
+    use_as_new(b);
 }
 
 TEST(forked_while_others_wait)
@@ -600,7 +621,7 @@ TEST(forked_while_others_wait)
     lw_barrier_t b = LW_BARRIER_INIT(2);
     party p;
     start_party(&p, &b, NULL, -1, LW_WAIT_DEFAULT);
-    support_fork_ok(child_counts_who_is_gone, &b);
+    support_fork_ok(child_resets, &b);
     CHECK_EQ(waiters_of(&b), 1);
     CHECK_EQ(lw_barrier_wait(&b, NULL), LW_OK);
     join_party(&p, LW_OK);
@@ -613,7 +634,7 @@ TEST(forked_while_another_acts)
     start_party(&first, &b, act_slowly, -1, LW_WAIT_DEFAULT);
     begin_party(&last, &b, act_slowly, -1, LW_WAIT_DEFAULT);
     support_await(&acting, 1);
-    support_fork_ok(child_resets, &b);
+    support_fork_ok(child_inits, &b);
     support_reach(&acting, 2);
     join_party(&first, LW_OK);
     join_party(&last, LW_OK);
