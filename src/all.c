@@ -25,11 +25,15 @@
 #include "base/status.c"
 #include "base/thread.c"
 
-#include "locks/critical.c"
+#include "locks/barrier.c"
 #include "locks/cond.c"
+#include "locks/critical.c"
+#include "locks/event.c"
+#include "locks/latch.c"
 #include "locks/mutex.c"
 #include "locks/once.c"
 #include "locks/rmutex.c"
+#include "locks/sem.c"
 #include "locks/seqlock.c"
 
 #include "lifetime/ref.c"

@@ -114,6 +114,18 @@ typedef int (*lw_unpark_choose_fn_)(void *arg, void *waiter);
 LW_API lw_unpark_result lw_unpark_some_(const void *address, lw_unpark_choose_fn_ choose,
                                         lw_unpark_decide_fn decide, void *arg);
 
+/* The same in two steps. The first takes them out under the queue's lock; from then on they wait for
+ * the second, whatever their limits, and lw_park_report does not see them. What `decide` returns is
+ * not used. The second has to come; it touches nothing but what was taken, and in the child of a
+ * fork in between it does nothing. */
+typedef struct lw_unpark_taken_ {
+    void *first;
+    uint32_t ticket;
+} lw_unpark_taken_;
+LW_API lw_unpark_taken_ lw_unpark_take_(const void *address, lw_unpark_choose_fn_ choose,
+                                        lw_unpark_decide_fn decide, void *arg);
+LW_API void lw_unpark_wake_(lw_unpark_taken_ taken, uintptr_t token);
+
 /* A second address of an object, which no word lies at and so no mutex ever lay at: waits on it get
  * no stray wakes. */
 static inline const void *lw_park_beside_(const void *address)

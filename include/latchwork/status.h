@@ -19,6 +19,7 @@ typedef enum lw_status {
     LW_MISMATCH,    /* the key holds another value than the one expected */
     LW_INVALID,     /* an argument makes no sense */
     LW_VERSION,     /* another copy in this process has another ABI version */
+    LW_BROKEN,      /* a barrier was broken: not all have arrived */
 } lw_status;
 
 /* A constant English phrase for `status`; never NULL. Wait-free, any thread, any attach state. */

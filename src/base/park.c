@@ -200,16 +200,19 @@ static bool lw_park_quit(lw_domain *d, lw_park_queue *q, lw_waiter *own)
 
 typedef int (*lw_park_choose_fn)(void *arg, lw_domain *d, lw_park_queue *q, lw_waiter *w);
 
-static lw_unpark_result lw_park_wake(lw_domain *d, const void *address, lw_park_choose_fn choose,
-                                     void *choose_arg, lw_unpark_decide_fn decide, void *arg)
+/* Takes out those that `choose` takes; the first of them, linked by `next`. */
+static lw_waiter *lw_park_take(lw_domain *d, const void *address, lw_park_choose_fn choose,
+                               void *choose_arg, lw_unpark_decide_fn decide, void *arg,
+                               lw_unpark_result *result)
 {
     lw_park_queue *q = lw_park_queue_of(d, address);
-    lw_unpark_result result = {0, false};
     lw_waiter *first = NULL, *last = NULL, *before = NULL, *w, *next;
     bool stop = false;
     uintptr_t token;
+    result->woken = 0;
+    result->more = false;
     lw_rawlock_lock_(&q->lock);
-    for (w = LW_PLAIN_GET(q->first); w != NULL && !(stop && result.more); w = next) {
+    for (w = LW_PLAIN_GET(q->first); w != NULL && !(stop && result->more); w = next) {
         next = LW_PLAIN_GET(w->next);
         if (LW_PLAIN_GET(w->address) == address) {
             int choice = stop ? LW_UNPARK_STOP_ : choose(choose_arg, d, q, w);
@@ -225,25 +228,37 @@ static lw_unpark_result lw_park_wake(lw_domain *d, const void *address, lw_park_
                     LW_PLAIN_SET(last->next, w);
                 }
                 last = w;
-                result.woken++;
+                result->woken++;
                 continue;
             }
-            result.more = true;
+            result->more = true;
             stop = choice == LW_UNPARK_STOP_;
         }
         before = w;
     }
-    token = decide != NULL ? decide(arg, result) : 0;
+    token = decide != NULL ? decide(arg, *result) : 0;
     for (w = first; w != NULL; w = LW_PLAIN_GET(w->next)) {
         LW_PLAIN_SET(w->token, token);
     }
     lw_rawlock_unlock_(&q->lock);
+    return first;
+}
+
+static void lw_park_wake_taken(lw_waiter *first)
+{
     while (first != NULL) {
         /* Out of the queue, a waiter stays until this call: it waits for nothing else. */
-        w = first;
+        lw_waiter *w = first;
         first = LW_PLAIN_GET(w->next); /* before the wake: after it the waiter is gone */
         lw_parker_wake_(&w->parker);
     }
+}
+
+static lw_unpark_result lw_park_wake(lw_domain *d, const void *address, lw_park_choose_fn choose,
+                                     void *choose_arg, lw_unpark_decide_fn decide, void *arg)
+{
+    lw_unpark_result result;
+    lw_park_wake_taken(lw_park_take(d, address, choose, choose_arg, decide, arg, &result));
     return result;
 }
 
@@ -302,6 +317,32 @@ lw_unpark_result lw_unpark_some_(const void *address, lw_unpark_choose_fn_ choos
     chooser.choose = choose;
     chooser.arg = arg;
     return lw_park_wake(lw_domain_get(), address, lw_park_choose_some, &chooser, decide, arg);
+}
+
+lw_unpark_taken_ lw_unpark_take_(const void *address, lw_unpark_choose_fn_ choose,
+                                 lw_unpark_decide_fn decide, void *arg)
+{
+    lw_domain *d = lw_domain_get();
+    lw_unpark_result result;
+    lw_unpark_taken_ taken;
+    lw_park_chooser chooser;
+    chooser.choose = choose;
+    chooser.arg = arg;
+    taken.ticket = lw_park_ticket(d);
+    taken.first = lw_park_take(d, address, lw_park_choose_some, &chooser, decide, arg, &result);
+    return taken;
+}
+
+void lw_unpark_wake_(lw_unpark_taken_ taken, uintptr_t token)
+{
+    lw_waiter *first = (lw_waiter *)taken.first, *w;
+    if (!lw_park_ticket_holds_(taken.ticket)) {
+        return; /* they were threads of the parent, and their stacks may be used anew */
+    }
+    for (w = first; w != NULL; w = LW_PLAIN_GET(w->next)) {
+        LW_PLAIN_SET(w->token, token);
+    }
+    lw_park_wake_taken(first);
 }
 
 lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_leave_fn leave,

@@ -26,6 +26,8 @@ const char *lw_status_string(lw_status status)
         return "invalid argument";
     case LW_VERSION:
         return "another version of latchwork is in this process";
+    case LW_BROKEN:
+        return "the barrier was broken";
     }
     return "unknown status";
 }
