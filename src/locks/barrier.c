@@ -258,8 +258,9 @@ static lw_status lw_barrier_try(lw_barrier_party *p, int64_t timeout_ns, unsigne
 {
     const void *address = lw_park_beside_(p->barrier);
     lw_park_how_ inside = {
-        lw_barrier_validate, lw_barrier_leave, lw_barrier_queued, NULL, NULL, p, 0};
-    lw_park_how_ door = {lw_barrier_validate_door, NULL, lw_barrier_queued, NULL, NULL, p, 0};
+        lw_barrier_validate, lw_barrier_leave, lw_barrier_queued, NULL, NULL, p, 0, false};
+    lw_park_how_ door = {
+        lw_barrier_validate_door, NULL, lw_barrier_queued, NULL, NULL, p, 0, false};
     uintptr_t token = 0;
     lw_status status = lw_park_with_(address, &inside, timeout_ns, flags, &token);
     switch (status) {
