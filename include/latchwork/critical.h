@@ -71,8 +71,18 @@ static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
 LW_API void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b);
 
 /* On `count` mutexes, none of them NULL. The array is sorted, loses what it has twice, and is the
- * section's until the end. */
-LW_API void lw_critical_begin_n(lw_critical_t *section, lw_mutex_t **mutexes, size_t count);
+ * section's until the end. Waits for timeout_ns nanoseconds at most (negative: no limit; 0: not at
+ * all), with flags of park.h; resuming an outer section has no limit.
+ * LW_OK (acquire); LW_TIMEOUT, LW_INTERRUPTED: no section has begun. */
+LW_API LW_NODISCARD lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes,
+                                                      size_t count, int64_t timeout_ns,
+                                                      unsigned flags);
+
+/* The same without a limit. */
+static inline void lw_critical_begin_n(lw_critical_t *section, lw_mutex_t **mutexes, size_t count)
+{
+    (void)!lw_critical_begin_flags(section, mutexes, count, -1, LW_WAIT_DEFAULT);
+}
 
 /* Ends a section of any kind: the innermost of the calling thread. Blocks if an outer one has to be
  * resumed. */

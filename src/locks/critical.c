@@ -58,13 +58,33 @@ static void lw_critical_release(lw_held_ *held)
 
 /* In the order of the addresses, so that those who have some and wait for others do not wait for
  * each other. */
+static lw_status lw_critical_take_for(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
+{
+    lw_mutex_t **set = lw_critical_set(c);
+    int64_t deadline_ns = -1, left_ns = timeout_ns;
+    uint32_t i;
+    if (timeout_ns > 0) {
+        int64_t now_ns = lw_now_();
+        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+    }
+    for (i = 0; i < c->count; i++) {
+        lw_status status;
+        if (deadline_ns >= 0 && i > 0) {
+            left_ns = deadline_ns - lw_now_();
+            left_ns = left_ns < 0 ? 0 : left_ns;
+        }
+        status = lw_mutex_lock_flags(set[i], left_ns, flags);
+        if (status != LW_OK) {
+            lw_critical_drop(c, i);
+            return status;
+        }
+    }
+    return LW_OK;
+}
+
 static void lw_critical_take(lw_held_ *held)
 {
-    lw_mutex_t **set = lw_critical_set(lw_critical_of(held));
-    uint32_t i;
-    for (i = 0; i < lw_critical_of(held)->count; i++) {
-        lw_mutex_lock(set[i]);
-    }
+    (void)lw_critical_take_for(lw_critical_of(held), -1, LW_WAIT_DEFAULT);
 }
 
 const lw_held_ops_ lw_critical_ops_ = {LW_HELD_CRITICAL_, lw_critical_release, lw_critical_take};
@@ -106,7 +126,7 @@ static bool lw_critical_try(lw_critical_t *c)
     return true;
 }
 
-static void lw_critical_enter(lw_critical_t *c)
+static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
 {
     unsigned spins = 0;
     c->root = lw_held_root_();
@@ -114,10 +134,18 @@ static void lw_critical_enter(lw_critical_t *c)
     c->held.ops = &lw_critical_ops_;
     while (!lw_critical_try(c)) {
         if (spins == LW_CRITICAL_SPINS) {
+            lw_status status;
+            if (timeout_ns == 0) {
+                return LW_TIMEOUT;
+            }
             /* Before the wait, and not in it: nothing of the outer sections may be taken again
              * until this one ends. */
             (void)lw_held_suspend_();
-            lw_critical_take(&c->held);
+            status = lw_critical_take_for(c, timeout_ns, flags);
+            if (status != LW_OK) {
+                lw_held_resume_();
+                return status;
+            }
             break;
         }
         spins++;
@@ -129,6 +157,7 @@ static void lw_critical_enter(lw_critical_t *c)
         c->pair[0] = lw_critical_set(c)[0];
     }
     *c->root = &c->held;
+    return LW_OK;
 }
 
 LW_COLD void lw_critical_begin_slow_(lw_critical_t *section, lw_mutex_t *mutex)
@@ -136,7 +165,7 @@ LW_COLD void lw_critical_begin_slow_(lw_critical_t *section, lw_mutex_t *mutex)
     section->set = NULL;
     section->pair[0] = mutex;
     section->count = 1;
-    lw_critical_enter(section);
+    (void)lw_critical_enter(section, -1, LW_WAIT_DEFAULT);
 }
 
 void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b)
@@ -145,14 +174,15 @@ void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b)
     section->pair[0] = (uintptr_t)a < (uintptr_t)b ? a : b;
     section->pair[1] = (uintptr_t)a < (uintptr_t)b ? b : a;
     section->count = a == b ? 1 : 2;
-    lw_critical_enter(section);
+    (void)lw_critical_enter(section, -1, LW_WAIT_DEFAULT);
 }
 
-void lw_critical_begin_n(lw_critical_t *section, lw_mutex_t **mutexes, size_t count)
+lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, size_t count,
+                                  int64_t timeout_ns, unsigned flags)
 {
     size_t i, kept = 0;
     if (count > UINT32_MAX) {
-        lw_fatal_("lw_critical_begin_n", "too many mutexes");
+        lw_fatal_("lw_critical_begin_flags", "too many mutexes");
     }
     /* By insertion: there are few. */
     for (i = 0; i < count; i++) {
@@ -171,7 +201,7 @@ void lw_critical_begin_n(lw_critical_t *section, lw_mutex_t **mutexes, size_t co
     }
     section->set = mutexes;
     section->count = (uint32_t)kept;
-    lw_critical_enter(section);
+    return lw_critical_enter(section, timeout_ns, flags);
 }
 
 LW_COLD void lw_critical_end_slow_(lw_critical_t *section)

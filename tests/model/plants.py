@@ -294,9 +294,10 @@ PLANTS = (
             ),
             Edit(
                 CRITICAL,
-                "        lw_mutex_lock(set[i]);\n",
-                "        if (!lw_critical_is_borrowed(set[i])) {\n"
-                "            lw_mutex_lock(set[i]);\n        }\n",
+                "        status = lw_mutex_lock_flags(set[i], left_ns, flags);\n",
+                "        status = lw_critical_is_borrowed(set[i])\n"
+                "                     ? LW_OK\n"
+                "                     : lw_mutex_lock_flags(set[i], left_ns, flags);\n",
             ),
         ),
         ("critical_sleep",),

@@ -326,6 +326,46 @@ TEST(resumed_after_a_time_out)
     CHECK(!lw_mutex_is_locked(&a));
 }
 
+static void hold_b(void *arg)
+{
+    sleeper *s = (sleeper *)arg;
+    lw_critical_t section;
+    lw_critical_begin(&section, &b);
+    __atomic_store_n(&s->in, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&s->may_go, __ATOMIC_ACQUIRE)) {
+        support_sleep(100000);
+    }
+    lw_critical_end(&section);
+}
+
+TEST(a_section_with_a_limit)
+{
+    lw_mutex_t *set[3];
+    lw_critical_t outer, inner;
+    sleeper other;
+    int i;
+    memset(&other, 0, sizeof other);
+    support_start(&other.thread, hold_b, &other);
+    await_in(&other, 1);
+    lw_critical_begin(&outer, &d);
+    for (i = 0; i < 3; i++) {
+        int64_t limit_ns = i == 0 ? 0 : i * MS;
+        set[0] = &c;
+        set[1] = &b;
+        set[2] = &a;
+        CHECK_EQ(lw_critical_begin_flags(&inner, set, 3, limit_ns, LW_WAIT_ATTACHED), LW_TIMEOUT);
+        CHECK(is_free(&a) && is_free(&c));
+        CHECK(lw_critical_holds(&d) && !is_free(&d));
+    }
+    __atomic_store_n(&other.may_go, 1, __ATOMIC_RELEASE);
+    support_join(&other.thread);
+    CHECK_EQ(lw_critical_begin_flags(&inner, set, 3, 0, LW_WAIT_DEFAULT), LW_OK);
+    CHECK(!is_free(&a) && !is_free(&b) && !is_free(&c));
+    lw_critical_end(&inner);
+    lw_critical_end(&outer);
+    CHECK(is_free(&d));
+}
+
 TEST(a_wait_outside_of_the_library_suspends_too)
 {
     lw_critical_t s;
@@ -416,18 +456,6 @@ static void child_ends_it(void *arg)
     CHECK(!lw_mutex_is_locked(&a));
     /* The other thread is not here; what it held stays locked, as with a mutex. */
     CHECK(lw_mutex_is_locked(&b));
-}
-
-static void hold_b(void *arg)
-{
-    sleeper *s = (sleeper *)arg;
-    lw_critical_t section;
-    lw_critical_begin(&section, &b);
-    __atomic_store_n(&s->in, 1, __ATOMIC_RELEASE);
-    while (!__atomic_load_n(&s->may_go, __ATOMIC_ACQUIRE)) {
-        support_sleep(100000);
-    }
-    lw_critical_end(&section);
 }
 
 TEST(forked_child_ends_its_section)
