@@ -6,8 +6,14 @@
 
 #define OURS(X)                                                                                    \
     X(lock_latchwork)                                                                              \
-    X(rmutex_latchwork) X(cond_latchwork) X(once_latchwork) X(seqlock_latchwork) X(ref_latchwork)  \
-        X(smr_latchwork) X(map_latchwork) X(thread_latchwork)
+    X(rmutex_latchwork)                                                                            \
+    X(cond_latchwork)                                                                              \
+    X(once_latchwork)                                                                              \
+    X(seqlock_latchwork)                                                                           \
+    X(ref_latchwork)                                                                               \
+    X(smr_latchwork)                                                                               \
+    X(map_latchwork)                                                                               \
+    X(thread_latchwork)
 
 #define PEERS(X)                                                                                   \
     X(lock_pthread)                                                                                \
