@@ -114,10 +114,10 @@ void lw_once_abort(lw_once_t *o)
         lw_fatal_("lw_once_abort", "the calling thread does not run it");
     }
     /* (5) release: pairs with the acquire (4), for what the next run finds. Another may be done
-     * with it before the wake: the object may be gone. */
+     * with it before the wake: the object may be gone. One is woken: it runs, or whoever came
+     * before it wakes it. */
     lw_atomic_store_release_u64(&o->word, 0);
-    (void)lw_unpark_one(&o->word, NULL,
-                        NULL); /* one: it runs, or whoever came before it wakes it */
+    (void)lw_unpark_one(&o->word, NULL, NULL);
 }
 
 typedef struct lw_once_run {

@@ -435,7 +435,7 @@ PLANTS = (
         "O3-nobody-told-of-a-failure",
         "those who wait for a run that failed wait for ever",
         "once",
-        (Edit(ONCE, "(void)lw_unpark_one(&o->word, NULL, NULL); /* one", "/* one"),),
+        (Edit(ONCE, "(void)lw_unpark_one(&o->word, NULL, NULL);", ""),),
         ("once_fails",),
     ),
     Plant(

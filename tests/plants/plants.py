@@ -464,10 +464,17 @@ PLANTS = (
     Plant(
         "failure-tells-nobody",
         "a run fails, and those who wait for it wait for ever",
-        (Edit(ONCE, "    (void)lw_unpark_one(&o->word, NULL, NULL); /*", "    /*"),),
+        (
+            Edit(
+                ONCE,
+                "    lw_atomic_store_release_u64(&o->word, 0);\n"
+                "    (void)lw_unpark_one(&o->word, NULL, NULL);",
+                "    lw_atomic_store_release_u64(&o->word, 0);",
+            ),
+        ),
         (
             Catch("test_once", "thread_that_ends_in_its_run_leaves_it_not_done"),
-            Catch("stress_once", "made_once", STOOD_STILL),
+            Catch("test_once", "who_ends_while_it_attaches_passes_the_wake_on"),
         ),
     ),
     Plant(
@@ -495,8 +502,8 @@ PLANTS = (
         (Catch("test_once", "run_that_forks_goes_on_in_both"),),
     ),
     Plant(
-        "old-run-of-a-reused-number",
-        "who forked is forgotten, and the run of the one before is taken for alive",
+        "run-of-a-childs-own-thread",
+        "the domain remembers who forked first, and not who forked this process",
         (
             Edit(
                 PARK,
@@ -505,6 +512,18 @@ PLANTS = (
             ),
         ),
         (Catch("test_once", "forked_child_goes_on_in_a_run_of_its_own"),),
+    ),
+    Plant(
+        "old-run-of-a-reused-number",
+        "a run is taken for that of a thread which came later and got the runner's number",
+        (
+            Edit(
+                ONCE,
+                "ago > forks - lw_atomic_load_relaxed_u32(&d->fork_since)",
+                "ago > 9999",
+            ),
+        ),
+        (Catch("test_once", "number_of_a_runner_of_the_parent_comes_again", "FAILED|it hung"),),
     ),
     # ---- seqlock ----
     Plant(

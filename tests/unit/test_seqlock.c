@@ -44,8 +44,12 @@ TEST(sixteen_bytes_all_zero)
     lw_seqlock_write_lock(&set);
     lw_seqlock_init(&set);
     CHECK_EQ(sizeof zeroed, 16);
-    CHECK_EQ(memcmp(&zeroed, &initialised, 12), 0);
-    CHECK_EQ(memcmp(&zeroed, &set, sizeof zeroed), 0);
+    CHECK_EQ(lw_atomic_load_relaxed_u64(&initialised.sequence), 0);
+    CHECK(!lw_mutex_is_locked(&initialised.writers));
+    CHECK_EQ(lw_atomic_load_relaxed_u64(&set.sequence), 0);
+    CHECK(!lw_mutex_is_locked(&set.writers));
+    CHECK(!lw_seqlock_read_retry(&zeroed, lw_seqlock_read_begin(&zeroed)));
+    CHECK(!lw_mutex_is_locked(&zeroed.writers));
 }
 
 TEST(read_what_was_written)
