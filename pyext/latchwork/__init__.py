@@ -17,6 +17,7 @@ from latchwork._core import (
     ConcurrentDict,
     Mutex,
     __version__,
+    critical_section,
     flush,
     stats,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "ConcurrentDict",
     "Mutex",
     "__version__",
+    "critical_section",
     "flush",
     "get_cmake_dir",
     "get_include",

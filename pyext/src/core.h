@@ -6,6 +6,10 @@
 #include <latchwork/cpython.h>
 #include <structmember.h> /* before 3.12 the member types live there */
 
+/* How many mutexes critical_section spreads objects over: few objects that are in use at a time share
+ * one, and the table is 16 KiB. */
+enum { CORE_SECTION_MUTEXES = 4096 };
+
 typedef struct core_state {
     PyTypeObject *dict_type;
     PyTypeObject *iterator_type;
@@ -14,11 +18,13 @@ typedef struct core_state {
     PyTypeObject *items_type;
     PyTypeObject *mutex_type;
     PyTypeObject *atomic_int_type;
+    PyTypeObject *section_type;
     PyTypeObject *missing_type;
     PyObject *missing;        /* latchwork.MISSING */
     PyObject *newobj;         /* copyreg.__newobj__ */
     PyObject *missing_method; /* "__missing__" */
     bool cleared;             /* by the collector: the pointers may be NULL */
+    lw_mutex_t section_mutexes[CORE_SECTION_MUTEXES];
 } core_state;
 
 extern PyModuleDef core_module;
@@ -45,6 +51,7 @@ int core_add_dict(PyObject *module, core_state *state);
 int core_add_views(PyObject *module, core_state *state);
 int core_add_mutex(PyObject *module, core_state *state);
 int core_add_atomic_int(PyObject *module, core_state *state);
+int core_add_critical(PyObject *module, core_state *state);
 
 /* Makes a heap type of `module`. With `public_name` it becomes an attribute of the module. */
 PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, const char *public_name);

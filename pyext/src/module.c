@@ -135,7 +135,8 @@ static int core_exec(PyObject *module)
     Py_DECREF(copyreg);
     if (state->newobj == NULL || add_missing(module, state) < 0 ||
         core_add_dict(module, state) < 0 || core_add_views(module, state) < 0 ||
-        core_add_mutex(module, state) < 0 || core_add_atomic_int(module, state) < 0) {
+        core_add_mutex(module, state) < 0 || core_add_atomic_int(module, state) < 0 ||
+        core_add_critical(module, state) < 0) {
         return -1;
     }
     if (PyModule_AddStringConstant(module, "__version__", LW_VERSION_STRING) < 0) {
@@ -154,6 +155,7 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->items_type);
     Py_VISIT(state->mutex_type);
     Py_VISIT(state->atomic_int_type);
+    Py_VISIT(state->section_type);
     Py_VISIT(state->missing_type);
     Py_VISIT(state->missing);
     Py_VISIT(state->newobj);
@@ -171,6 +173,7 @@ static int core_clear(PyObject *module)
     Py_CLEAR(state->items_type);
     Py_CLEAR(state->mutex_type);
     Py_CLEAR(state->atomic_int_type);
+    Py_CLEAR(state->section_type);
     Py_CLEAR(state->missing_type);
     Py_CLEAR(state->missing);
     Py_CLEAR(state->newobj);
