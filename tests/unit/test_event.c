@@ -68,15 +68,20 @@ static size_t waiters_of(const lw_event_t *e)
     return support_waiters(lw_park_beside_(e));
 }
 
-/* Returns when it sleeps, or has given up already. */
-static void start_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned flags)
+static void begin_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = waiters_of(e);
     memset(w, 0, sizeof *w);
     w->event = e;
     w->timeout_ns = timeout_ns;
     w->flags = flags;
     support_start(&w->thread, wait_once, w);
+}
+
+/* Returns when it sleeps, or has given up already. */
+static void start_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned flags)
+{
+    size_t before = waiters_of(e);
+    begin_waiter(w, e, timeout_ns, flags);
     while (waiters_of(e) <= before && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
         support_sleep(200000);
     }
@@ -198,7 +203,7 @@ TEST(who_ends_while_it_attaches_takes_nothing_along)
     CHECK_EQ(ends.done, 0);
     CHECK_EQ(stays.status, LW_OK);
     lw_event_reset(&e);
-    start_waiter(&ends, &e, 3 * MS, LW_WAIT_DEFAULT);
+    begin_waiter(&ends, &e, 3 * MS, LW_WAIT_DEFAULT);
     support_join(&ends.thread);
     CHECK_EQ(ends.done, 0);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&e.word), 0);
