@@ -5,13 +5,19 @@
 #include <Python.h>
 
 #define OURS(X)                                                                                    \
-    X(lock_latchwork) X(ref_latchwork) X(smr_latchwork) X(map_latchwork) X(thread_latchwork)
+    X(lock_latchwork)                                                                              \
+    X(event_latchwork) X(sem_latchwork) X(barrier_latchwork) X(ref_latchwork) X(smr_latchwork)     \
+        X(map_latchwork) X(thread_latchwork)
 
 #define PEERS(X)                                                                                   \
     X(lock_pthread)                                                                                \
     X(lock_ck_fas)                                                                                 \
     X(lock_ck_ticket)                                                                              \
     X(lock_ck_mcs)                                                                                 \
+    X(event_load)                                                                                  \
+    X(event_pthread)                                                                               \
+    X(sem_posix)                                                                                   \
+    X(barrier_pthread)                                                                             \
     X(ref_atomic)                                                                                  \
     X(ref_python)                                                                                  \
     X(smr_ck_epoch)                                                                                \
