@@ -6,8 +6,13 @@
 
 #define OURS(X)                                                                                    \
     X(lock_latchwork)                                                                              \
-    X(event_latchwork) X(sem_latchwork) X(barrier_latchwork) X(ref_latchwork) X(smr_latchwork)     \
-        X(map_latchwork) X(thread_latchwork)
+    X(event_latchwork)                                                                             \
+    X(sem_latchwork)                                                                               \
+    X(barrier_latchwork)                                                                           \
+    X(ref_latchwork)                                                                               \
+    X(smr_latchwork)                                                                               \
+    X(map_latchwork)                                                                               \
+    X(thread_latchwork)
 
 #define PEERS(X)                                                                                   \
     X(lock_pthread)                                                                                \
