@@ -11,6 +11,9 @@
     X(cond_latchwork)                                                                              \
     X(once_latchwork)                                                                              \
     X(seqlock_latchwork)                                                                           \
+    X(event_latchwork)                                                                             \
+    X(sem_latchwork)                                                                               \
+    X(barrier_latchwork)                                                                           \
     X(ref_latchwork)                                                                               \
     X(smr_latchwork)                                                                               \
     X(map_latchwork)                                                                               \
@@ -30,6 +33,10 @@
     X(once_pthread)                                                                                \
     X(once_std)                                                                                    \
     X(seqlock_ck)                                                                                  \
+    X(event_load)                                                                                  \
+    X(event_pthread)                                                                               \
+    X(sem_posix)                                                                                   \
+    X(barrier_pthread)                                                                             \
     X(ref_atomic)                                                                                  \
     X(ref_python)                                                                                  \
     X(smr_ck_epoch)                                                                                \

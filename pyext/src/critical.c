@@ -12,8 +12,6 @@ static lw_mutex_t *mutex_of(core_state *state, PyObject *object)
 
 enum { SECTION_INLINE = 4 };
 
-enum { SECTION_INLINE = 4 };
-
 enum {
     SECTION_OUTSIDE,
     SECTION_BUSY,   /* a thread enters or leaves */

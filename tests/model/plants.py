@@ -40,6 +40,10 @@ SMR = "src/lifetime/smr.c"
 SMR_H = "include/latchwork/smr.h"
 FUTEX = "src/platform/futex.c"
 POSIX = "src/platform/posix.c"
+EVENT = "src/locks/event.c"
+LATCH = "src/locks/latch.c"
+SEM = "src/locks/sem.c"
+BARRIER = "src/locks/barrier.c"
 
 PLANTS = (
     # ---- mutex and park ----
@@ -527,6 +531,184 @@ PLANTS = (
             ),
         ),
         ("seqlock_two_writers",),
+    ),
+    # ---- event, latch, sem, barrier ----
+    Plant(
+        "E1-set-before-the-queues-lock",
+        "the event is set, and then those who sleep are looked for, when others may sleep there",
+        "event",
+        (
+            Edit(
+                EVENT,
+                "(void)lw_unpark_some_(lw_park_beside_(e), lw_event_choose, lw_event_decide, e);",
+                "(void)lw_atomic_exchange_release_u32(&e->word, LW_EVENT_SET_); "
+                "(void)lw_unpark_all(lw_park_beside_(e), 0);",
+            ),
+        ),
+        ("event_again",),
+    ),
+    Plant(
+        "E2-woken-and-looks-again",
+        "who was woken finds the event reset, and sleeps again",
+        "event",
+        (
+            Edit(
+                EVENT,
+                "return status == LW_AGAIN ? LW_OK : status;",
+                "return status == LW_AGAIN ? LW_OK : status == LW_OK && !lw_event_is_set(e) "
+                "? lw_event_wait_slow_(e, timeout_ns, flags) : status;",
+            ),
+        ),
+        ("event_pulse_one",),
+    ),
+    Plant(
+        "E3-not-waited-for-any-more",
+        "one of two that sleep gives up, and with it the mark goes",
+        "event",
+        (Edit(EVENT, "if (last) {", "if (last || word != 0) {"),),
+        ("event_timed",),
+    ),
+    Plant(
+        "L1-arrives-and-then-waits",
+        "between the two another opens and frees the latch",
+        "latch",
+        (
+            Edit(
+                LATCH,
+                "lw_status status = lw_park(lw_park_beside_(l), lw_latch_validate_arrival,",
+                "lw_status status; lw_latch_count_down(l, 1); "
+                "status = lw_park(lw_park_beside_(l), lw_latch_validate,",
+            ),
+            Edit(
+                LATCH, "if (status == LW_AGAIN) { lw_latch_open(l, 1);", "if (status == LW_AGAIN) {"
+            ),
+        ),
+        ("latch_arrive_freed",),
+    ),
+    Plant(
+        "L2-opened-and-not-marked-as-open",
+        "who opens wakes those who sleep, and then counts down",
+        "latch",
+        (
+            Edit(
+                LATCH,
+                "(void)lw_unpark_some_(lw_park_beside_(l), lw_latch_choose, lw_latch_decide, "
+                "&opening);",
+                "(void)lw_unpark_all(lw_park_beside_(l), 0); "
+                "(void)lw_latch_decide(&opening, (lw_unpark_result){0, false}); "
+                "(void)lw_latch_choose(NULL, NULL);",
+            ),
+        ),
+        ("latch_freed", "latch_two_waits"),
+    ),
+    Plant(
+        "S1-wakes-one-for-several",
+        "a release of several wakes one",
+        "sem",
+        (Edit(SEM, "giving.left = n;", "giving.left = 1;"),),
+        ("sem_several",),
+    ),
+    Plant(
+        "S2-wake-lost-with-the-thread",
+        "a thread that attaching ends takes the wake with it",
+        "sem",
+        (Edit(SEM, "NULL, NULL, lw_sem_lost, s, 0}", "NULL, NULL, NULL, s, 0}"),),
+        ("sem_lost",),
+    ),
+    Plant(
+        "S3-adds-before-the-queues-lock",
+        "whoever acquires may free it before those who sleep are looked for",
+        "sem",
+        (
+            Edit(SEM, "value += giving->n;", ";"),
+            Edit(
+                SEM,
+                "giving.status = LW_OK; (void)lw_unpark_some_(s, lw_sem_choose,",
+                "giving.status = LW_OK; (void)lw_atomic_add_release_u32(&s->word, n << 1); "
+                "(void)lw_unpark_some_(s, lw_sem_choose,",
+            ),
+        ),
+        ("sem_freed_by_last",),
+    ),
+    Plant(
+        "S4-mark-gone-with-one",
+        "a release that leaves some asleep says that nobody is",
+        "sem",
+        (Edit(SEM, "waited = result.more ? LW_SEM_WAITED_ : 0;", "waited = 0;"),),
+        ("sem_one_by_one", "sem_three"),
+    ),
+    Plant(
+        "G1-time-out-breaks-nothing",
+        "who has timed out will not come, and the others wait for it",
+        "barrier",
+        (
+            Edit(
+                BARRIER,
+                "case LW_TIMEOUT: (void)lw_unpark_some_(address, lw_barrier_choose_missed, "
+                "lw_barrier_decide_missed, p);",
+                "case LW_TIMEOUT: (void)lw_barrier_choose_missed; (void)lw_barrier_decide_missed;",
+            ),
+        ),
+        ("barrier_timed",),
+    ),
+    Plant(
+        "G2-last-without-a-second-look",
+        "a thread takes itself for the last, although the round was ended or broken meanwhile",
+        "barrier",
+        (
+            Edit(
+                BARRIER,
+                "p->last = lw_barrier_filling(p) && lw_barrier_one_missing(b);",
+                "p->last = true;",
+            ),
+        ),
+        ("barrier_aborted", "barrier_door"),
+    ),
+    Plant(
+        "G3-attaches-before-it-breaks",
+        "if attaching ends the thread, the others wait for ever",
+        "barrier",
+        (Edit(BARRIER, "case LW_TIMEOUT:", "case LW_TIMEOUT: lw_barrier_attach(p);"),),
+        ("barrier_lost",),
+    ),
+    Plant(
+        "G4-lets-go-and-then-ends-the-round",
+        "who was let go may have freed the barrier",
+        "barrier",
+        (
+            Edit(
+                BARRIER,
+                "lw_barrier_party *p = (lw_barrier_party *)arg; /* While",
+                "lw_barrier_party *p = (lw_barrier_party *)arg; "
+                "lw_unpark_wake_(p->taken, LW_BARRIER_PASS_); /* While",
+            ),
+            Edit(
+                BARRIER,
+                "lw_unpark_wake_(p->taken, p->good ? LW_BARRIER_PASS_ : LW_BARRIER_FAIL_);",
+                "",
+            ),
+        ),
+        ("barrier_freed_action",),
+    ),
+    Plant(
+        "G5-interrupted-and-counted",
+        "who was interrupted counts as arrived, and comes again",
+        "barrier",
+        (Edit(BARRIER, "(void)last; if (lw_barrier_filling(p)) {", "if (last && !last) {"),),
+        ("barrier_interrupted",),
+    ),
+    Plant(
+        "G6-action-ends-unnoticed",
+        "an action that ends its thread leaves the others waiting",
+        "barrier",
+        (
+            Edit(
+                BARRIER,
+                "lw_guard_(lw_barrier_act, p, lw_barrier_acted, p);",
+                "lw_barrier_act(p);",
+            ),
+        ),
+        ("barrier_ended",),
     ),
     # ---- ref ----
     Plant(

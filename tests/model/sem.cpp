@@ -235,7 +235,7 @@ struct sem_freed : model_suite<sem_freed, 2, false> {
 };
 MODEL_SUITE(sem_freed);
 
-/* As sem_freed, with two that take, of which the last frees it. */
+/* As sem_freed, with two that take, of which the last frees it; one has a limit. */
 struct sem_freed_by_last : model_suite<sem_freed_by_last, 3, false> {
     lw_sem_t *s;
     lw_atomic_u32 left;
@@ -251,7 +251,7 @@ struct sem_freed_by_last : model_suite<sem_freed_by_last, 3, false> {
             MODEL_ASSERT(lw_sem_release(s, 2) == LW_OK);
             return;
         }
-        lw_sem_acquire(s);
+        (void)!lw_sem_acquire_for(s, i == 1 ? 1000 : -1);
         if (lw_atomic_sub_acq_rel_u32(&left, 1) == 1) {
             model_free(s);
         }

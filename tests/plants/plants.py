@@ -65,6 +65,11 @@ SMR_H = "include/latchwork/smr.h"
 MAP = "src/containers/map.c"
 FUTEX = "src/platform/futex.c"
 POSIX = "src/platform/posix.c"
+EVENT = "src/locks/event.c"
+EVENT_H = "include/latchwork/event.h"
+LATCH = "src/locks/latch.c"
+SEM = "src/locks/sem.c"
+BARRIER = "src/locks/barrier.c"
 
 PLANTS = (
     # ---- park ----
@@ -570,6 +575,125 @@ PLANTS = (
             ),
         ),
         (Catch("test_seqlock", "misuse"),),
+    ),
+    # ---- event, latch, sem, barrier ----
+    Plant(
+        "set-without-release",
+        "a set of an event that nobody sleeps for has no release order",
+        (
+            Edit(
+                EVENT_H,
+                "lw_atomic_cas_release_u32(&e->word, &word, LW_EVENT_SET_)",
+                "lw_atomic_cas_relaxed_u32(&e->word, &word, LW_EVENT_SET_)",
+            ),
+        ),
+        (Catch("stress_event", "freed_by_the_waiter", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "event-looks-again",
+        "who was woken by a set finds it reset, and says that it timed out",
+        (
+            Edit(
+                EVENT,
+                "return status == LW_AGAIN ? LW_OK : status;",
+                "return status == LW_AGAIN || (status == LW_OK && lw_event_is_set(e)) ? LW_OK\n"
+                "           : status == LW_OK ? LW_TIMEOUT : status;",
+            ),
+        ),
+        (Catch("test_event", "set_and_reset_at_once_wakes_all"),),
+    ),
+    Plant(
+        "latch-arrives-in-two-steps",
+        "a thread counts down and then waits, when another may have freed the latch",
+        (
+            Edit(
+                LATCH,
+                "    lw_status status = lw_park(lw_park_beside_(l), lw_latch_validate_arrival, "
+                "lw_latch_leave, l,\n                               timeout_ns, flags, NULL);\n"
+                "    if (status == LW_AGAIN) {\n        lw_latch_open(l, 1);\n",
+                "    lw_status status;\n    (void)lw_latch_validate_arrival;\n"
+                "    lw_latch_count_down(l, 1);\n"
+                "    status = lw_latch_wait_flags(l, timeout_ns, flags);\n"
+                "    if (status == LW_AGAIN) {\n",
+            ),
+        ),
+        (Catch("test_latch", "who_is_let_go_may_free_it", "heap-use-after-free", "asan"),),
+    ),
+    Plant(
+        "latch-below-zero",
+        "a count below zero goes unnoticed where somebody waits or not",
+        (
+            Edit(
+                LATCH,
+                "    if (n > lw_latch_count(l)) {\n        lw_latch_below_zero();\n    }\n",
+                "",
+            ),
+            Edit(
+                LATCH,
+                "opening->latch->word, 0) >> 1 != opening->n) {",
+                "opening->latch->word, 0) == 1) {",
+            ),
+        ),
+        (Catch("test_latch", "misuse_ends_the_process"),),
+    ),
+    Plant(
+        "sem-wake-lost-with-the-thread",
+        "a thread that attaching ends takes the wake with it",
+        (
+            Edit(
+                SEM,
+                "lw_sem_leave, NULL, NULL, lw_sem_lost, s, 0}",
+                "lw_sem_leave, NULL, NULL, NULL, s, 0}",
+            ),
+        ),
+        (Catch("test_sem", "who_ends_while_it_attaches_passes_the_wake_on"),),
+    ),
+    Plant(
+        "sem-place-lost",
+        "who was overtaken sleeps again behind those who came later",
+        (
+            Edit(
+                SEM,
+                "        lw_status status = lw_park_with_(s,",
+                "        lw_status status = "
+                "(how.since_ns = 0, LW_OK);\n        status = lw_park_with_(s,",
+            ),
+        ),
+        (Catch("test_sem", "who_was_overtaken_keeps_its_place"),),
+    ),
+    Plant(
+        "barrier-one-index-for-all",
+        "the threads of a round get the same index",
+        (Edit(BARRIER, "->index = p->others++;", "->index = p->others;"),),
+        (
+            Catch("test_barrier", "indices_are_in_the_order_of_arrival"),
+            Catch("stress_barrier", "broken"),
+        ),
+    ),
+    Plant(
+        "barrier-reset-beside-an-action",
+        "reset lets the next round begin while an action runs still",
+        (
+            Edit(
+                BARRIER,
+                "        lw_atomic_store_relaxed_u32(&b->state, LW_BARRIER_RESETTING_);\n",
+                "        lw_barrier_next(b, LW_BARRIER_FILLING_);\n",
+            ),
+        ),
+        (Catch("stress_barrier", "broken"),),
+    ),
+    Plant(
+        "barrier-limit-while-acting",
+        "the action's thread leaves the others in the queue, where their limits end their waits",
+        (
+            Edit(
+                BARRIER,
+                "    return LW_UNPARK_TAKE_;\n}\n\nstatic uintptr_t lw_barrier_decide_last",
+                "    return p->action != NULL ? LW_UNPARK_SKIP_ : LW_UNPARK_TAKE_;\n}\n\n"
+                "static uintptr_t lw_barrier_decide_last",
+            ),
+        ),
+        (Catch("test_barrier", "no_limit_while_the_action_runs"),),
     ),
     # ---- thread ----
     Plant(

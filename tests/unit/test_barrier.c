@@ -440,7 +440,7 @@ TEST(who_ends_while_it_attaches_has_broken_it)
     lw_domain_set_block_hooks(&hooks);
     start_party(&stays, &b, NULL, -1, LW_WAIT_ATTACHED);
     __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
-    start_party(&ends, &b, NULL, 3 * MS, LW_WAIT_DEFAULT);
+    begin_party(&ends, &b, NULL, 3 * MS, LW_WAIT_DEFAULT);
     support_join(&ends.thread);
     CHECK_EQ(ends.done, 0);
     join_party(&stays, LW_BROKEN);

@@ -68,15 +68,20 @@ static size_t waiters_of(const lw_event_t *e)
     return support_waiters(lw_park_beside_(e));
 }
 
-/* Returns when it sleeps, or has given up already. */
-static void start_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned flags)
+static void begin_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = waiters_of(e);
     memset(w, 0, sizeof *w);
     w->event = e;
     w->timeout_ns = timeout_ns;
     w->flags = flags;
     support_start(&w->thread, wait_once, w);
+}
+
+/* Returns when it sleeps, or has given up already. */
+static void start_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned flags)
+{
+    size_t before = waiters_of(e);
+    begin_waiter(w, e, timeout_ns, flags);
     while (waiters_of(e) <= before && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
         support_sleep(200000);
     }
@@ -101,17 +106,35 @@ TEST(set_wakes_all)
     CHECK_EQ(lw_atomic_load_relaxed_u32(&e.word), LW_EVENT_SET_);
 }
 
-/* As threading.Event: who waits when it is set returns, whatever comes after. */
+static int gate_closed = 1;
+
+static void *gate_before(void)
+{
+    return &gate_closed;
+}
+
+static void gate_after(void *token)
+{
+    CHECK(token == &gate_closed);
+    while (__atomic_load_n(&gate_closed, __ATOMIC_ACQUIRE) != 0) {
+        support_sleep(200000);
+    }
+}
+
+/* As threading.Event: who waits when it is set returns, even if it runs after a reset. */
 TEST(set_and_reset_at_once_wakes_all)
 {
+    static const lw_block_hooks hooks = {gate_before, gate_after};
     lw_event_t e = LW_EVENT_INIT;
     waiter w[N];
     int i;
+    lw_domain_set_block_hooks(&hooks);
     for (i = 0; i < N; i++) {
         start_waiter(&w[i], &e, -1, LW_WAIT_DEFAULT);
     }
     lw_event_set(&e);
     lw_event_reset(&e);
+    __atomic_store_n(&gate_closed, 0, __ATOMIC_RELEASE);
     for (i = 0; i < N; i++) {
         support_join(&w[i].thread);
         CHECK_EQ(w[i].status, LW_OK);
@@ -198,7 +221,7 @@ TEST(who_ends_while_it_attaches_takes_nothing_along)
     CHECK_EQ(ends.done, 0);
     CHECK_EQ(stays.status, LW_OK);
     lw_event_reset(&e);
-    start_waiter(&ends, &e, 3 * MS, LW_WAIT_DEFAULT);
+    begin_waiter(&ends, &e, 3 * MS, LW_WAIT_DEFAULT);
     support_join(&ends.thread);
     CHECK_EQ(ends.done, 0);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&e.word), 0);

@@ -69,16 +69,21 @@ static size_t waiters_of(const lw_latch_t *l)
     return support_waiters(lw_park_beside_(l));
 }
 
-/* Returns when it sleeps, or has given up already. */
-static void start_waiter(waiter *w, lw_latch_t *l, int64_t timeout_ns, unsigned flags, bool arrives)
+static void begin_waiter(waiter *w, lw_latch_t *l, int64_t timeout_ns, unsigned flags, bool arrives)
 {
-    size_t before = waiters_of(l);
     memset(w, 0, sizeof *w);
     w->latch = l;
     w->timeout_ns = timeout_ns;
     w->flags = flags;
     w->arrives = arrives;
     support_start(&w->thread, wait_once, w);
+}
+
+/* Returns when it sleeps, or has given up already. */
+static void start_waiter(waiter *w, lw_latch_t *l, int64_t timeout_ns, unsigned flags, bool arrives)
+{
+    size_t before = waiters_of(l);
+    begin_waiter(w, l, timeout_ns, flags, arrives);
     while (waiters_of(l) <= before && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
         support_sleep(200000);
     }
@@ -233,7 +238,7 @@ TEST(who_ends_while_it_attaches_has_arrived)
     lw_latch_t l = LW_LATCH_INIT(2);
     waiter ends, stays;
     lw_domain_set_block_hooks(&hooks);
-    start_waiter(&ends, &l, 3 * MS, LW_WAIT_DEFAULT, true);
+    begin_waiter(&ends, &l, 3 * MS, LW_WAIT_DEFAULT, true);
     support_join(&ends.thread);
     CHECK_EQ(ends.done, 0);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&l.word), LW_LATCH_ONE_);

@@ -89,15 +89,20 @@ static void acquire_once(void *arg)
     __atomic_store_n(&w->done, 1, __ATOMIC_RELEASE);
 }
 
-/* Returns when it sleeps, or has given up already. */
-static void start_waiter(waiter *w, lw_sem_t *s, int64_t timeout_ns, unsigned flags)
+static void begin_waiter(waiter *w, lw_sem_t *s, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = support_waiters(s);
     memset(w, 0, sizeof *w);
     w->sem = s;
     w->timeout_ns = timeout_ns;
     w->flags = flags;
     support_start(&w->thread, acquire_once, w);
+}
+
+/* Returns when it sleeps, or has given up already. */
+static void start_waiter(waiter *w, lw_sem_t *s, int64_t timeout_ns, unsigned flags)
+{
+    size_t before = support_waiters(s);
+    begin_waiter(w, s, timeout_ns, flags);
     while (support_waiters(s) <= before && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
         support_sleep(200000);
     }
@@ -179,6 +184,10 @@ TEST(who_was_overtaken_keeps_its_place)
     __atomic_store_n(&gate_closed, 0, __ATOMIC_RELEASE);
     support_await_waiters(&s, 2);
     CHECK_EQ(lw_sem_release(&s, 1), LW_OK);
+    while (!__atomic_load_n(&first.done, __ATOMIC_ACQUIRE)) {
+        CHECK_EQ(__atomic_load_n(&second.done, __ATOMIC_ACQUIRE), 0);
+        support_sleep(200000);
+    }
     join_acquirer(&first);
     CHECK_EQ(__atomic_load_n(&second.done, __ATOMIC_ACQUIRE), 0);
     CHECK_EQ(lw_sem_release(&s, 1), LW_OK);
@@ -289,7 +298,7 @@ TEST(who_ends_while_it_attaches_passes_the_wake_on)
     CHECK_EQ(lw_atomic_load_relaxed_u32(&s.word), LW_SEM_ONE_);
     CHECK(lw_sem_try_acquire(&s));
     __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
-    start_waiter(&first, &s, 3 * MS, LW_WAIT_DEFAULT);
+    begin_waiter(&first, &s, 3 * MS, LW_WAIT_DEFAULT);
     support_join(&first.thread);
     CHECK_EQ(first.done, 0);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&s.word), 0);
