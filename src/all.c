@@ -26,6 +26,8 @@
 #include "base/thread.c"
 
 #include "locks/mutex.c"
+#include "locks/rwlock.c"
+#include "locks/shared_rwlock.c"
 
 #include "lifetime/ref.c"
 #include "lifetime/smr.c"

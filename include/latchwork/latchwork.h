@@ -10,6 +10,8 @@
 #include <latchwork/mutex.h>
 #include <latchwork/park.h>
 #include <latchwork/ref.h>
+#include <latchwork/rwlock.h>
+#include <latchwork/shared_rwlock.h>
 #include <latchwork/smr.h>
 #include <latchwork/status.h>
 #include <latchwork/thread.h>

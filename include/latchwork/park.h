@@ -119,6 +119,13 @@ static inline const void *lw_park_beside_(const void *address)
     return (const char *)address + 1;
 }
 
+/* A third one, where a wake may come late: from the release of an object that lay here before. For
+ * those that look again after each wake, and hand nothing over. */
+static inline const void *lw_park_late_(const void *address)
+{
+    return (const char *)address + 3;
+}
+
 /* ---- for locks whose release is a plain store ----
  *
  *   whoever may have to sleep              whoever releases
