@@ -72,13 +72,19 @@ static inline void lw_shared_rwlock_leave_(lw_shared_rwlock_t *l, lw_atomic_ptr 
     }
 }
 
+/* All that is noted in slots but for (3). */
+static inline void lw_shared_rwlock_note_(lw_atomic_ptr *slot, void *value)
+{
+    /* (1) release: a writer (5) of another lock that finds this value has seen the end (3) of what
+     * the slot held before. */
+    lw_atomic_store_release_ptr(slot, value);
+}
+
 /* Notes the lock in a free slot; false: there is a writer, and the slot is free again. */
 static inline bool lw_shared_rwlock_enter_(lw_shared_rwlock_t *l, lw_thread *self,
                                            lw_atomic_ptr *slot)
 {
-    /* (1) release: a writer (5) of another lock that finds this one in the slot has seen the end
-     * (3) of what the slot held before. */
-    lw_atomic_store_release_ptr(slot, l);
+    lw_shared_rwlock_note_(slot, l);
     /* (2) The cheap half of the fence whose dear half is in lw_shared_rwlock_write_lock_flags:
      * either that writer sees the slot, or the load below sees WRITER. */
     lw_fence_light();

@@ -54,7 +54,7 @@ static void lw_shared_rwlock_close(lw_record *r)
     for (i = 0; i < LW_THREAD_READS_; i++) {
         uintptr_t value = (uintptr_t)lw_atomic_load_relaxed_ptr(&r->head.reads[i]);
         if ((value & LW_THREAD_READ_COUNTED_) != 0) {
-            lw_atomic_store_release_ptr(&r->head.reads[i], NULL); /* as (1) */
+            lw_shared_rwlock_note_(&r->head.reads[i], NULL);
             lw_rwlock_read_unlock((lw_rwlock_t *)(void *)(value & ~LW_THREAD_READ_COUNTED_));
         }
     }
@@ -76,7 +76,7 @@ LW_COLD lw_status lw_shared_rwlock_read_slow_(lw_shared_rwlock_t *l, int64_t tim
         if (lw_shared_rwlock_slot(self, l) != NULL ||
             lw_shared_rwlock_slot(self, lw_shared_rwlock_counted(l)) != NULL) {
             /* It has the lock: no writer is inside, and none comes before both are given up. */
-            lw_atomic_store_release_ptr(slot, l); /* as (1) */
+            lw_shared_rwlock_note_(slot, l);
             return LW_OK;
         }
         if (lw_shared_rwlock_enter_(l, self, slot)) {
@@ -88,7 +88,7 @@ LW_COLD lw_status lw_shared_rwlock_read_slow_(lw_shared_rwlock_t *l, int64_t tim
         slot = lw_shared_rwlock_slot(self, NULL); /* again: a hook may have locked something */
         if (slot != NULL) {
             lw_module_use_(lw_domain_get(), LW_MODULE_SHARED_RWLOCK, &lw_shared_rwlock_hooks);
-            lw_atomic_store_release_ptr(slot, lw_shared_rwlock_counted(l)); /* as (1) */
+            lw_shared_rwlock_note_(slot, lw_shared_rwlock_counted(l));
         }
     }
     return status;
@@ -106,7 +106,7 @@ LW_COLD void lw_shared_rwlock_read_unlock_slow_(lw_shared_rwlock_t *l)
         }
         slot = lw_shared_rwlock_slot(self, lw_shared_rwlock_counted(l));
         if (slot != NULL) {
-            lw_atomic_store_release_ptr(slot, NULL); /* as (1) */
+            lw_shared_rwlock_note_(slot, NULL);
         }
     }
     /* Without a slot it may be counted all the same: one too many, or locked without a record. */
