@@ -71,7 +71,7 @@ AREAS = {
             "rwlock_lost": Suite(1, 2, random=20_000),
             "rwlock_drain_lost": Suite(2, 3),
             "rwlock_freed": Suite(4, 6),
-            "rwlock_freed_three": Suite(2, 4),
+            "rwlock_freed_three": Suite(1, 2, random=20_000),
         },
     ),
     "shared_rwlock": Area(

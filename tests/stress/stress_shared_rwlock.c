@@ -265,7 +265,10 @@ static void use_and_free(void *arg)
             stress_dawdle(&w.random);
             lw_shared_rwlock_write_unlock(&o->lock);
         } else {
-            lw_shared_rwlock_read_lock(&o->lock);
+            /* Who gives up and comes back may find it free while the unlock is still under way. */
+            while (lw_shared_rwlock_read_lock_for(
+                       &o->lock, (int64_t)support_below(&w.random, 60000)) != LW_OK) {
+            }
             last = __atomic_sub_fetch(&o->users, 1, __ATOMIC_RELAXED) == 0;
             stress_dawdle(&w.random);
             lw_shared_rwlock_read_unlock(&o->lock);

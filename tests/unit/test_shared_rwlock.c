@@ -333,19 +333,18 @@ TEST(nested_read_lock_of_one_that_is_counted)
     CHECK(is_free(&l));
 }
 
-/* A thread holds the lock all the time, by one slot after the other; a writer goes through its
- * slots meanwhile. */
-static lw_shared_rwlock_t moved, beside;
-static int moved_stop, moved_got;
+/* A thread goes on holding the lock by one slot after the other, while a writer goes through its
+ * slots. */
+static lw_shared_rwlock_t moved;
+static int moved_stop, moved_count;
 
 static void try_to_write(void *arg)
 {
     (void)arg;
     while (!__atomic_load_n(&moved_stop, __ATOMIC_RELAXED)) {
         if (lw_shared_rwlock_write_trylock(&moved)) {
-            __atomic_store_n(&moved_got, 1, __ATOMIC_RELAXED);
+            moved_count++;
             lw_shared_rwlock_write_unlock(&moved);
-            return;
         }
     }
 }
@@ -353,22 +352,21 @@ static void try_to_write(void *arg)
 TEST(lock_that_moves_between_slots_is_held_all_the_time)
 {
     support_thread thread;
-    int i;
-    lw_shared_rwlock_read_lock(&beside);
-    lw_shared_rwlock_read_lock(&moved);
+    int i, slot;
     support_start(&thread, try_to_write, NULL);
-    for (i = 0; i < 100000; i++) {
-        /* In the slots: beside, moved; - moved; moved moved; - moved. */
-        lw_shared_rwlock_read_unlock(&beside);
+    for (i = 0; i < 20000; i++) {
+        int before;
         lw_shared_rwlock_read_lock(&moved);
+        before = moved_count;
+        for (slot = 1; slot < LW_THREAD_READS_; slot++) {
+            lw_shared_rwlock_read_lock(&moved);
+            lw_shared_rwlock_read_unlock(&moved); /* the one before */
+            CHECK_EQ(moved_count, before);
+        }
         lw_shared_rwlock_read_unlock(&moved);
-        lw_shared_rwlock_read_lock(&beside);
     }
     __atomic_store_n(&moved_stop, 1, __ATOMIC_RELAXED);
     support_join(&thread);
-    CHECK_EQ(moved_got, 0);
-    lw_shared_rwlock_read_unlock(&moved);
-    lw_shared_rwlock_read_unlock(&beside);
     CHECK(is_free(&moved));
 }
 
