@@ -5,13 +5,23 @@
 #include <Python.h>
 
 #define OURS(X)                                                                                    \
-    X(lock_latchwork) X(ref_latchwork) X(smr_latchwork) X(map_latchwork) X(thread_latchwork)
+    X(lock_latchwork)                                                                              \
+    X(rwlock_latchwork)                                                                            \
+    X(shared_rwlock_latchwork)                                                                     \
+    X(ref_latchwork)                                                                               \
+    X(smr_latchwork)                                                                               \
+    X(map_latchwork)                                                                               \
+    X(thread_latchwork)
 
 #define PEERS(X)                                                                                   \
     X(lock_pthread)                                                                                \
     X(lock_ck_fas)                                                                                 \
     X(lock_ck_ticket)                                                                              \
     X(lock_ck_mcs)                                                                                 \
+    X(rwlock_pthread)                                                                              \
+    X(rwlock_ck)                                                                                   \
+    X(rwlock_ck_brlock)                                                                            \
+    X(rwlock_ck_bytelock)                                                                          \
     X(ref_atomic)                                                                                  \
     X(ref_python)                                                                                  \
     X(smr_ck_epoch)                                                                                \
