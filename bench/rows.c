@@ -14,6 +14,8 @@
     X(event_latchwork)                                                                             \
     X(sem_latchwork)                                                                               \
     X(barrier_latchwork)                                                                           \
+    X(rwlock_latchwork)                                                                            \
+    X(shared_rwlock_latchwork)                                                                     \
     X(ref_latchwork)                                                                               \
     X(smr_latchwork)                                                                               \
     X(map_latchwork)                                                                               \
@@ -37,6 +39,10 @@
     X(event_pthread)                                                                               \
     X(sem_posix)                                                                                   \
     X(barrier_pthread)                                                                             \
+    X(rwlock_pthread)                                                                              \
+    X(rwlock_ck)                                                                                   \
+    X(rwlock_ck_brlock)                                                                            \
+    X(rwlock_ck_bytelock)                                                                          \
     X(ref_atomic)                                                                                  \
     X(ref_python)                                                                                  \
     X(smr_ck_epoch)                                                                                \

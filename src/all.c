@@ -33,8 +33,10 @@
 #include "locks/mutex.c"
 #include "locks/once.c"
 #include "locks/rmutex.c"
+#include "locks/rwlock.c"
 #include "locks/sem.c"
 #include "locks/seqlock.c"
+#include "locks/shared_rwlock.c"
 
 #include "lifetime/ref.c"
 #include "lifetime/smr.c"

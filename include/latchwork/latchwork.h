@@ -17,8 +17,10 @@
 #include <latchwork/park.h>
 #include <latchwork/ref.h>
 #include <latchwork/rmutex.h>
+#include <latchwork/rwlock.h>
 #include <latchwork/sem.h>
 #include <latchwork/seqlock.h>
+#include <latchwork/shared_rwlock.h>
 #include <latchwork/smr.h>
 #include <latchwork/status.h>
 #include <latchwork/thread.h>

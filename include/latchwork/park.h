@@ -78,6 +78,10 @@ LW_API void lw_park_report(void (*visit)(void *arg, const void *address, int64_t
 
 /* ---- for the library's own locks ---- */
 
+/* Whether the first waiter is woken by a release. If not it sleeps on, and nobody is woken: somebody
+ * else will notify. STARVED asks those who have not waited yet to let it go first. */
+enum { LW_GRANT_NO_, LW_GRANT_STARVED_, LW_GRANT_YES_ };
+
 /* What may be NULL but for `validate`. */
 typedef struct lw_park_how_ {
     lw_park_validate_fn validate;
@@ -85,10 +89,10 @@ typedef struct lw_park_how_ {
     /* When the waiter is in the queue, with no lock held and before the host detaches: lets go of
      * what it may not sleep with. Whoever wakes on the address from here on wakes it. */
     void (*queued)(void *arg);
-    /* Under the queue's lock, by lw_park_notify_, for the first waiter: whether it is to be woken,
-     * and with which token. False leaves it where it is, starved, and nobody is woken: somebody
-     * else will notify. *last_ns is the queue's, for what a lock likes to keep there. NULL: yes, with 0. */
-    bool (*grant)(void *arg, int64_t *last_ns, uintptr_t *token);
+    /* Under the queue's lock, by lw_park_notify_, for the first waiter: LW_GRANT_..., and the token
+     * for a yes. *last_ns is the queue's, for what a lock likes to keep there. NULL: yes, with
+     * 0. */
+    int (*grant)(void *arg, int64_t *last_ns, uintptr_t *token);
     /* The thread ends while it attaches again: pass on what it was woken for. */
     void (*lost)(void *arg);
     void *arg;
@@ -133,6 +137,13 @@ static inline const void *lw_park_beside_(const void *address)
     return (const char *)address + 1;
 }
 
+/* A third one, where a wake may come late: from the release of an object that lay here before. For
+ * those that look again after each wake, and hand nothing over. */
+static inline const void *lw_park_late_(const void *address)
+{
+    return (const char *)address + 3;
+}
+
 /* ---- for locks whose release is a plain store ----
  *
  *   whoever may have to sleep              whoever releases
@@ -158,9 +169,9 @@ static inline unsigned lw_park_index_(const void *address)
     return (unsigned)(h >> 56) & (LW_PARK_QUEUES - 1);
 }
 
-/* For each queue: how many have announced themselves; in units of LW_PARK_STARVED_, to how many of
- * them `grant` has said no (up to LW_PARK_STARVED_MAX_); LW_PARK_FENCED_ while releasers are known to make the
- * fence themselves. NULL until this copy has a domain. */
+/* For each queue: how many have announced themselves; in units of LW_PARK_STARVED_, how many of
+ * them are starved (up to LW_PARK_STARVED_MAX_); LW_PARK_FENCED_ while releasers are known to make
+ * the fence themselves. NULL until this copy has a domain. */
 enum {
     LW_PARK_STARVED_ = 0x00100000,
     LW_PARK_STARVED_MAX_ = 0x3ff00000,
@@ -177,8 +188,7 @@ static inline bool lw_park_announced_(const void *address)
 }
 
 LW_API void lw_park_notify_(const void *address);
-/* Whether `grant` has said no to a waiter of the address's queue that sleeps on: who has not waited
- * yet had better let it go first. A hint. */
+/* Whether a waiter of the address's queue is starved (LW_GRANT_STARVED_). A hint. */
 LW_API bool lw_park_starved_(const void *address);
 /* Returns a ticket, not 0. A fork inside of the wait leaves nobody announced in the child: there
  * the ticket is void, and taking the announcement back does nothing. */

@@ -33,6 +33,15 @@ struct lw_held_ {
     bool active;
 };
 
+/* How many read locks of shared_rwlock.h a thread may hold in its record; further ones are counted
+ * in the locks. They fill a cache line. A part of the ABI. */
+#if !defined(LW_ATOMIC_RELACY)
+#define LW_THREAD_READS_ 8
+#endif
+
+/* In such a slot: the lock counts this one, too. */
+#define LW_THREAD_READ_COUNTED_ ((uintptr_t)1)
+
 /* The part of a record that inline code reads. The rest lies behind it, in src/base/. */
 struct lw_thread {
     /* smr.h. Written by the owner alone, read by whoever reclaims. */
@@ -44,6 +53,8 @@ struct lw_thread {
     lw_atomic_ptr ref_queue; /* references handed over to this thread, to be merged */
     /* critical.h. The owner's. */
     lw_held_ *held;
+    /* shared_rwlock.h. Written by the owner alone, read by writers: the locks it holds. */
+    LW_ALIGNED(LW_CACHE_LINE) lw_atomic_ptr reads[LW_THREAD_READS_];
 };
 
 /* Each copy of the library caches the record in a thread-local slot of its own; the record lists

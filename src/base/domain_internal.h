@@ -96,7 +96,7 @@ typedef struct lw_module_hooks {
     void (*close)(lw_record *record);
 } lw_module_hooks;
 
-enum { LW_MODULE_REF, LW_MODULE_SMR, LW_MODULES };
+enum { LW_MODULE_REF, LW_MODULE_SMR, LW_MODULE_SHARED_RWLOCK, LW_MODULES };
 
 struct lw_domain {
     lw_domain_header header;

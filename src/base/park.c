@@ -438,7 +438,8 @@ static int lw_park_choose_granted(void *arg, lw_domain *d, lw_park_queue *q, lw_
     lw_park_granted *granted = (lw_park_granted *)arg;
     const lw_park_how_ *how = LW_PLAIN_GET(w->how);
     int64_t last_ns = LW_PLAIN_GET(q->last_ns);
-    bool first = granted->first, yes;
+    bool first = granted->first;
+    int grant;
     granted->first = false;
     if (!first) {
         return LW_UNPARK_STOP_;
@@ -446,12 +447,12 @@ static int lw_park_choose_granted(void *arg, lw_domain *d, lw_park_queue *q, lw_
     if (how->grant == NULL) {
         return LW_UNPARK_TAKE_;
     }
-    yes = how->grant(how->arg, &last_ns, &granted->token);
+    grant = how->grant(how->arg, &last_ns, &granted->token);
     LW_PLAIN_SET(q->last_ns, last_ns);
-    if (!yes) {
+    if (grant == LW_GRANT_STARVED_) {
         lw_park_starve(d, w);
     }
-    return yes ? LW_UNPARK_TAKE_ : LW_UNPARK_STOP_;
+    return grant == LW_GRANT_YES_ ? LW_UNPARK_TAKE_ : LW_UNPARK_STOP_;
 }
 
 static uintptr_t lw_park_decide_granted(void *arg, lw_unpark_result result)

@@ -151,6 +151,25 @@ LW_COLD lw_thread *lw_thread_attach_(void)
     return slot->self;
 }
 
+/* The read locks that a thread ends with end with it (shared_rwlock.h); those that are counted in
+ * the lock, too, by that module's hook. */
+static void lw_thread_end_reads(lw_record *r)
+{
+    int i;
+    for (i = 0; i < LW_THREAD_READS_; i++) {
+        const void *lock = lw_atomic_load_relaxed_ptr(&r->head.reads[i]);
+        if (lock != NULL && ((uintptr_t)lock & LW_THREAD_READ_COUNTED_) == 0) {
+            const void *address = lw_park_late_(lock);
+            /* Release, and the look: as in lw_shared_rwlock_leave_. */
+            lw_atomic_store_release_ptr(&r->head.reads[i], NULL);
+            lw_fence_light();
+            if (lw_park_announced_(address)) {
+                lw_park_notify_(address);
+            }
+        }
+    }
+}
+
 /* The destructor of the key. The thread is detached from any host. Other destructors of it may run
  * later, and some in a round after the last of this one's: from here on it has no record, in no
  * copy that knows the thread. (The key itself is left empty: a value would have this run again in
@@ -176,6 +195,7 @@ void lw_thread_exit_(void *value)
         r->ref_draining = false;
         r->head.smr_depth = 0;
         lw_atomic_store_release_u64(&r->head.smr_epoch, 0);
+        lw_thread_end_reads(r);
         for (i = 0; i < LW_MODULES; i++) {
             const lw_module_hooks *hooks = lw_module(d, i);
             if (hooks != NULL && hooks->drain != NULL) {
@@ -265,6 +285,10 @@ static const lw_smr_batch lw_no_batch = {NULL, NULL, 0, 0, 0};
 
 static void lw_record_forked(lw_record *r)
 {
+    int i;
+    for (i = 0; i < LW_THREAD_READS_; i++) {
+        lw_atomic_store_relaxed_ptr(&r->head.reads[i], NULL);
+    }
     r->open = r->due = lw_no_batch;
     r->closed_count = 0;
     r->freeing = r->asking = r->ref_draining = false;

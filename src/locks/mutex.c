@@ -33,21 +33,21 @@ static bool lw_mutex_validate(void *arg)
 }
 
 /* By an unlock that is over. The waiter keeps the memory alive, as it waits. */
-static bool lw_mutex_grant(void *arg, int64_t *last_ns, uintptr_t *token)
+static int lw_mutex_grant(void *arg, int64_t *last_ns, uintptr_t *token)
 {
     const lw_mutex_wait *w = (const lw_mutex_wait *)arg;
     int64_t now_ns = lw_now_();
     if (now_ns - w->since_ns < LW_MUTEX_FAIR_NS || now_ns - *last_ns < LW_MUTEX_PAUSE_NS) {
-        return true;
+        return LW_GRANT_YES_;
     }
     /* On its behalf, so an acquire as (1); what comes before this call comes before its return from
      * the wait. If another was quicker, that one's unlock will find the waiter: docs/mutex.md. */
     if (!lw_mutex_take_(w->mutex)) {
-        return false;
+        return LW_GRANT_STARVED_;
     }
     *last_ns = now_ns;
     *token = LW_MUTEX_HANDED;
-    return true;
+    return LW_GRANT_YES_;
 }
 
 /* The thread ends while it attaches, and takes neither a wake nor the mutex with it. */

@@ -35,6 +35,10 @@ COND = "src/locks/cond.c"
 ONCE = "src/locks/once.c"
 SEQLOCK_H = "include/latchwork/seqlock.h"
 SEQLOCK = "src/locks/seqlock.c"
+RWLOCK = "src/locks/rwlock.c"
+RWLOCK_H = "include/latchwork/rwlock.h"
+SHARED = "src/locks/shared_rwlock.c"
+SHARED_H = "include/latchwork/shared_rwlock.h"
 REF = "src/lifetime/ref.c"
 SMR = "src/lifetime/smr.c"
 SMR_H = "include/latchwork/smr.h"
@@ -709,6 +713,190 @@ PLANTS = (
             ),
         ),
         ("barrier_ended",),
+    ),
+    # ---- rwlock ----
+    Plant(
+        "W1-reader-looks-then-adds",
+        "a writer comes between a reader's look and its addition",
+        "rwlock",
+        (
+            Edit(
+                RWLOCK_H,
+                "uint32_t word = lw_atomic_add_acquire_u32(&l->word, LW_RWLOCK_READER_);",
+                "uint32_t word = lw_atomic_load_acquire_u32(&l->word);"
+                " (void)lw_atomic_add_relaxed_u32(&l->word, LW_RWLOCK_READER_);",
+            ),
+        ),
+        ("rwlock_pair",),
+    ),
+    Plant(
+        "W2-time-out-strands-the-readers",
+        "a writer that gives up lets go, and wakes nobody who waits for it",
+        "rwlock",
+        (
+            Edit(
+                RWLOCK,
+                "if (status != LW_OK) { lw_rwlock_give(l, 0); } return status;",
+                "if (status != LW_OK) {"
+                " (void)lw_atomic_and_relaxed_u32(&l->word, ~LW_RWLOCK_WRITER_); }"
+                " return status;",
+            ),
+        ),
+        ("rwlock_timed",),
+    ),
+    Plant(
+        "W3-unlock-before-the-queue",
+        "write unlock lets go first and goes to the queue then; by then the lock may be freed",
+        "rwlock",
+        (
+            Edit(RWLOCK, "while ((word & LW_RWLOCK_PARKED_) == 0) {", "for (;;) {"),
+            Edit(
+                RWLOCK,
+                "return; } } lw_rwlock_wake(l, LW_RWLOCK_WRITER_, kept);",
+                "break; } } if ((word & LW_RWLOCK_PARKED_) != 0) { lw_rwlock_wake(l, 0, 0); }",
+            ),
+        ),
+        ("rwlock_freed", "rwlock_freed_three"),
+    ),
+    Plant(
+        "W4-drain-without-a-look",
+        "a writer sleeps until the readers leave, who have left",
+        "rwlock",
+        (
+            Edit(
+                RWLOCK,
+                "LW_RWLOCK_DRAIN_) >= LW_RWLOCK_READER_;",
+                "LW_RWLOCK_DRAIN_) != 0;",
+            ),
+        ),
+        ("rwlock_pair",),
+    ),
+    Plant(
+        "W5-lock-lost-with-the-thread",
+        "a writer that attaching ends takes the lock with it that was handed over to it",
+        "rwlock",
+        (
+            Edit(
+                RWLOCK,
+                "} else if (w->writer) { lw_rwlock_give(w->lock, 0); }",
+                "} else if (w->writer) { }",
+            ),
+        ),
+        ("rwlock_lost",),
+    ),
+    Plant(
+        "W6-refused-reader-wakes-nobody",
+        "a reader that takes itself out again was the last that the writer waited for",
+        "rwlock",
+        (
+            Edit(
+                RWLOCK,
+                "lw_rwlock_drained(l, word); return false;",
+                "return false;",
+            ),
+        ),
+        ("rwlock_readers",),
+    ),
+    Plant(
+        "W7-upgrade-beside-a-reader",
+        "a reader becomes the writer while another one reads",
+        "rwlock",
+        (
+            Edit(
+                RWLOCK,
+                "(word & ~LW_RWLOCK_PARKED_) == LW_RWLOCK_READER_ &&",
+                "(word & ~LW_RWLOCK_PARKED_) >= LW_RWLOCK_READER_ &&",
+            ),
+        ),
+        ("rwlock_upgrade",),
+    ),
+    Plant(
+        "W8-readers-handed-over-uncounted",
+        "the readers that the lock is handed over to are not in the count",
+        "rwlock",
+        (Edit(RWLOCK, "next += g->readers * LW_RWLOCK_READER_;", ""),),
+        ("rwlock_handed",),
+    ),
+    # ---- shared_rwlock ----
+    Plant(
+        "H1-barrier-of-the-announcement",
+        "the writer takes the barrier of its announcement for its own: there may be none",
+        "shared_rwlock",
+        (
+            Edit(
+                SHARED,
+                "lw_membarrier_(); } else {",
+                "lw_park_retract_(lw_park_late_(l), lw_park_announce_(lw_park_late_(l))); } else {",
+            ),
+        ),
+        ("shared_pair", "shared_writers"),
+    ),
+    Plant(
+        "H2-slots-from-the-end",
+        "the writer goes through the slots against the direction in which they are emptied",
+        "shared_rwlock",
+        (
+            Edit(
+                SHARED,
+                "int i; for (i = 0; i < LW_THREAD_READS_; i++) { /* (5)",
+                "int i; for (i = LW_THREAD_READS_ - 1; i >= 0; i--) { /* (5)",
+            ),
+        ),
+        ("shared_nested",),
+    ),
+    Plant(
+        "H3-nested-reader-waits",
+        "a reader that has the lock already waits for the writer that waits for it",
+        "shared_rwlock",
+        (Edit(SHARED, "if (lw_shared_rwlock_slot(self, l) != NULL ||", "if ("),),
+        ("shared_nested",),
+    ),
+    Plant(
+        "H4-refused-reader-wakes-nobody",
+        "the writer has seen the slot that a refused reader empties again",
+        "shared_rwlock",
+        (
+            Edit(
+                SHARED_H,
+                "lw_shared_rwlock_leave_(l, slot); return false;",
+                "lw_shared_rwlock_note_(slot, NULL); return false;",
+            ),
+        ),
+        ("shared_pair",),
+    ),
+    Plant(
+        "H5-read-lock-outlives-its-thread",
+        "the record of a thread that has exited still holds a lock",
+        "shared_rwlock",
+        (Edit(THREAD, "lw_thread_end_reads(r); for", "for"),),
+        ("shared_exit",),
+    ),
+    Plant(
+        "H6-time-out-keeps-the-lock",
+        "a writer that gives up on the slots keeps what it has",
+        "shared_rwlock",
+        (
+            Edit(
+                SHARED,
+                "if (status != LW_OK) { lw_rwlock_write_unlock(&l->base); } return status;",
+                "return status;",
+            ),
+        ),
+        ("shared_timed",),
+    ),
+    Plant(
+        "H7-unlock-touches-the-lock-afterwards",
+        "by then it may be freed",
+        "shared_rwlock",
+        (
+            Edit(
+                SHARED_H,
+                "lw_atomic_store_release_ptr(slot, NULL); /* (4)",
+                "lw_atomic_store_release_ptr(slot, NULL);"
+                " (void)lw_rwlock_is_locked(&l->base); /* (4)",
+            ),
+        ),
+        ("shared_freed",),
     ),
     # ---- ref ----
     Plant(

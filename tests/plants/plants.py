@@ -58,6 +58,10 @@ COND = "src/locks/cond.c"
 ONCE = "src/locks/once.c"
 SEQLOCK_H = "include/latchwork/seqlock.h"
 SEQLOCK = "src/locks/seqlock.c"
+RWLOCK = "src/locks/rwlock.c"
+RWLOCK_H = "include/latchwork/rwlock.h"
+SHARED = "src/locks/shared_rwlock.c"
+SHARED_H = "include/latchwork/shared_rwlock.h"
 REF = "src/lifetime/ref.c"
 REF_H = "include/latchwork/ref.h"
 SMR = "src/lifetime/smr.c"
@@ -694,6 +698,166 @@ PLANTS = (
             ),
         ),
         (Catch("test_barrier", "no_limit_while_the_action_runs"),),
+    ),
+    # ---- rwlock ----
+    Plant(
+        "read-unlock-without-release",
+        "a read unlock has no release order",
+        (Edit(RWLOCK_H, "lw_atomic_sub_release_u32(", "lw_atomic_sub_relaxed_u32("),),
+        (Catch("stress_rwlock", "exclusion", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "reader-looks-then-adds",
+        "a reader looks and then adds itself, in two steps",
+        (
+            Edit(
+                RWLOCK_H,
+                "uint32_t word = lw_atomic_add_acquire_u32(&l->word, LW_RWLOCK_READER_);",
+                "uint32_t word = lw_atomic_load_acquire_u32(&l->word);\n"
+                "    (void)lw_atomic_add_relaxed_u32(&l->word, LW_RWLOCK_READER_);",
+            ),
+        ),
+        (Catch("stress_rwlock", "exclusion", "FAILED", "noise"),),
+    ),
+    Plant(
+        "time-out-strands-the-readers",
+        "a writer that gives up wakes nobody who waits for it",
+        (
+            Edit(
+                RWLOCK,
+                "    if (status != LW_OK) {\n        lw_rwlock_give(l, 0);",
+                "    if (status != LW_OK) {\n"
+                "        (void)lw_atomic_and_relaxed_u32(&l->word, ~LW_RWLOCK_WRITER_);",
+            ),
+        ),
+        (Catch("test_rwlock", "writer_that_times_out_lets_the_readers_go", "it hung"),),
+    ),
+    Plant(
+        "readers-pass-the-writer",
+        "readers that come go in while a writer waits for those inside",
+        (
+            Edit(
+                RWLOCK,
+                "        if ((word & LW_RWLOCK_WRITER_) == 0) {\n            return true;",
+                "        if ((word & LW_RWLOCK_WRITER_) == 0 || word >= 2 * LW_RWLOCK_READER_) {\n"
+                "            return true;",
+            ),
+        ),
+        (Catch("test_rwlock", "readers_wait_behind_a_writer_that_waits", "FAILED|it hung"),),
+    ),
+    Plant(
+        "never-handed-over",
+        "who has slept for long competes like everybody",
+        (Edit(RWLOCK, "bool hand_over = g->given != 0 && g->starves;", "bool hand_over = false;"),),
+        (Catch("test_rwlock", "all_readers_that_starve_go_before_the_next_writer"),),
+    ),
+    Plant(
+        "grant-lost-with-the-thread",
+        "a thread that attaching ends keeps the lock that was handed over to it",
+        (
+            Edit(
+                RWLOCK,
+                "    } else if (w->writer) {\n        lw_rwlock_give(w->lock, 0);",
+                "    } else if (w->writer) {",
+            ),
+        ),
+        (Catch("test_rwlock", "who_ends_while_it_attaches_passes_on_what_it_got"),),
+    ),
+    Plant(
+        "write-unlock-before-the-queue",
+        "write unlock lets go and then goes to the queue, when the lock may be freed",
+        (
+            Edit(RWLOCK, "while ((word & LW_RWLOCK_PARKED_) == 0) {", "for (;;) {"),
+            Edit(
+                RWLOCK,
+                "            return;\n        }\n    }\n"
+                "    lw_rwlock_wake(l, LW_RWLOCK_WRITER_, kept);",
+                "            break;\n        }\n    }\n"
+                "    if ((word & LW_RWLOCK_PARKED_) != 0) {\n"
+                "        lw_yield_();\n        lw_rwlock_wake(l, 0, 0);\n    }",
+            ),
+        ),
+        (Catch("stress_rwlock", "freed_by_next_owner", "heap-use-after-free", "asan"),),
+    ),
+    Plant(
+        "count-below-zero",
+        "a read unlock too many is not noticed",
+        (
+            Edit(
+                RWLOCK,
+                "    if (word < LW_RWLOCK_READER_) {\n"
+                '        lw_fatal_("lw_rwlock_read_unlock", "no reader has locked it");\n    }\n',
+                "",
+            ),
+        ),
+        (Catch("test_rwlock", "misuse_ends_the_process"),),
+    ),
+    # ---- shared_rwlock ----
+    Plant(
+        "writer-without-membarrier",
+        "a writer makes no reader finish the store to its slot before its look at the lock",
+        (
+            Edit(
+                SHARED,
+                "        lw_membarrier_();\n    } else {",
+                "        lw_fence_seq_cst();\n    } else {",
+            ),
+        ),
+        (Catch("stress_shared_rwlock", "exclusion", seconds=25.0),),
+    ),
+    Plant(
+        "slot-emptied-without-release",
+        "a read unlock has no release order",
+        (
+            Edit(
+                SHARED_H,
+                "lw_atomic_store_release_ptr(slot, NULL);",
+                "lw_atomic_store_relaxed_ptr(slot, NULL);",
+            ),
+        ),
+        (Catch("stress_shared_rwlock", "exclusion", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "slots-from-the-end",
+        "the writer goes through the slots against the direction in which they are emptied",
+        (
+            Edit(
+                SHARED,
+                "    for (i = 0; i < LW_THREAD_READS_; i++) {\n        /* (5)",
+                "    for (i = LW_THREAD_READS_ - 1; i >= 0; i--) {\n        /* (5)",
+            ),
+        ),
+        (
+            Catch(
+                "test_shared_rwlock",
+                "lock_that_moves_between_slots_is_held_all_the_time",
+                build="noise",
+            ),
+        ),
+    ),
+    Plant(
+        "read-lock-outlives-its-thread",
+        "the record of a thread that has exited still holds a lock",
+        (Edit(THREAD, "        lw_thread_end_reads(r);\n", ""),),
+        (Catch("test_shared_rwlock", "read_locks_end_with_their_thread"),),
+    ),
+    Plant(
+        "counted-lock-outlives-its-thread",
+        "a thread that has exited is still counted in a lock",
+        (Edit(SHARED, "{NULL, lw_shared_rwlock_close};", "{NULL, NULL};"),),
+        (Catch("test_shared_rwlock", "read_locks_end_with_their_thread"),),
+    ),
+    Plant(
+        "read-lock-forked",
+        "a forked child believes that the parent's other threads read",
+        (
+            Edit(
+                THREAD,
+                "        lw_atomic_store_relaxed_ptr(&r->head.reads[i], NULL);\n    }\n    r->open",
+                "        (void)i;\n    }\n    r->open",
+            ),
+        ),
+        (Catch("test_shared_rwlock", "forked_child_has_the_locks_of_its_thread"),),
     ),
     # ---- thread ----
     Plant(

@@ -154,7 +154,7 @@ typedef struct how_waiter {
     uintptr_t token;
     int order;
     int queued;
-    int granted; /* what its grant says: -1: no; else the token */
+    int granted; /* what its grant says: -2: no; -1: starved; else the token */
 } how_waiter;
 
 static void how_queued(void *arg)
@@ -167,15 +167,15 @@ static void how_queued(void *arg)
     w->queued = 2;
 }
 
-static bool how_grant(void *arg, int64_t *last_ns, uintptr_t *token)
+static int how_grant(void *arg, int64_t *last_ns, uintptr_t *token)
 {
     const how_waiter *w = (const how_waiter *)arg;
     *last_ns += 1;
     if (w->granted < 0) {
-        return false;
+        return LW_GRANT_STARVED_ + w->granted + 1;
     }
     *token = (uintptr_t)w->granted + (uintptr_t)*last_ns * 100;
-    return true;
+    return LW_GRANT_YES_;
 }
 
 static void wait_how(void *arg)
@@ -297,9 +297,11 @@ TEST(the_first_waiter_says_whether_a_release_wakes_it)
     start_how(&first, &address, 0);
     start_how(&second, &address, 0);
     CHECK(lw_park_announced_(&address));
-    first.granted = -1;
+    first.granted = -2;
     second.granted = 7;
+    lw_park_notify_(&address);
     CHECK(!lw_park_starved_(&address));
+    first.granted = -1;
     lw_park_notify_(&address);
     CHECK(lw_park_starved_(&address));
     lw_park_notify_(&address);
@@ -307,11 +309,11 @@ TEST(the_first_waiter_says_whether_a_release_wakes_it)
     first.granted = 3;
     lw_park_notify_(&address);
     support_join(&first.thread);
-    CHECK_EQ(first.token, 303); /* asked for the third time */
+    CHECK_EQ(first.token, 403); /* asked for the fourth time */
     CHECK(!lw_park_starved_(&address));
     lw_park_notify_(&address);
     support_join(&second.thread);
-    CHECK_EQ(second.token, 407);
+    CHECK_EQ(second.token, 507);
     first.granted = -1;
     start_how(&first, &address, 0);
     first.granted = -1;

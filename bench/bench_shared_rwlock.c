@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <latchwork/shared_rwlock.h>
+
+#define RWLOCK_AREA "shared_rwlocks"
+#define RWLOCK_NAME "latchwork"
+#define RWLOCK_ID shared_rwlock_latchwork
+typedef lw_shared_rwlock_t rwlock_t;
+typedef char rwlock_local;
+#define rwlock_init(l) lw_shared_rwlock_init(l)
+#define rwlock_fini(l) ((void)(l))
+#define rwlock_join(l, c, index) ((void)(l), (void)(c), (void)(index), (void)lw_thread_self())
+#define rwlock_leave(l, c) ((void)(l), (void)(c))
+#define rwlock_read(l, c) ((void)(c), lw_shared_rwlock_read_lock(l))
+#define rwlock_read_drop(l, c) ((void)(c), lw_shared_rwlock_read_unlock(l))
+#define rwlock_write(l, c) ((void)(c), lw_shared_rwlock_write_lock(l))
+#define rwlock_write_drop(l, c) ((void)(c), lw_shared_rwlock_write_unlock(l))
+
+#include "rwlock_rows.h"
