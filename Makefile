@@ -5,7 +5,7 @@ STEPS ?=
 AREA ?=
 ARGS ?=
 
-.PHONY: help setup demo test verify bench soak lint format clean
+.PHONY: help setup demo test verify cross bench soak lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -24,6 +24,10 @@ test: ## every test in at most 8 minutes (STEPS="c-gcc ruff" for some)
 verify: ## the deep part in at most 25 minutes: models, ThreadSanitizer, noise, fuzzing, planted bugs
 	@$(PYTHON) tools/setup --for verify
 	@$(TOOLS) tools/run_tests verify $(STEPS)
+
+cross: ## the unit tests on other systems: aarch64 under qemu-user, Windows under Wine
+	@$(PYTHON) tools/setup --for cross
+	@$(TOOLS) tools/run_tests cross $(STEPS)
 
 bench: ## measure against the peers (AREA=locks for one area); writes build/bench/summary.json
 	@$(PYTHON) tools/setup --for bench
