@@ -42,7 +42,7 @@ lint: ## formatting, static checks and layers
 	@$(TOOLS) tools/run_tests lint
 
 format: ## rewrite C and Python in the project's format
-	@git ls-files -z '*.c' '*.h' '*.cc' | xargs -0 clang-format -i
+	@git ls-files -z '*.c' '*.h' '*.cc' '*.hpp' | xargs -0 clang-format -i
 	@build/venv/tools/bin/ruff check --fix --quiet; build/venv/tools/bin/ruff format --quiet
 
 clean: ## remove build/; the interpreters in the user's cache stay

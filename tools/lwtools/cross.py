@@ -1,4 +1,4 @@
-"""Builds for other machines, and what runs them here: packages, cmocka for the target, Wine's folder.
+"""Builds for other machines, and what runs them here: packages, cmocka, Wine's folder.
 
 What this machine cannot have is no failure: `make cross` says which target did not run, and why.
 """
@@ -45,7 +45,7 @@ class Unavailable(ToolError):
 
 
 def wine_environment() -> dict[str, str]:
-    """A folder of its own, no windows, nothing fetched, no debugger beside a program that aborts."""
+    """A folder of its own, no windows, nothing fetched, no debugger for a program that aborts."""
     return {
         "WINEPREFIX": str(CROSS / "wine"),
         "WINEDEBUG": "-all",

@@ -395,7 +395,7 @@ def cross_tests(target: cross.Target, preset: str) -> Callable[[Context], Outcom
     return step
 
 
-def cross_steps(found: list[Interpreter]) -> list[Step]:
+def cross_steps(_found: list[Interpreter]) -> list[Step]:
     return [
         Step(preset, 900, cross_tests(target, preset))
         for target in cross.TARGETS
