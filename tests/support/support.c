@@ -49,9 +49,14 @@ uint64_t support_seed(void)
         if (given != NULL) {
             seed = strtoull(given, NULL, 0);
         } else {
+#if defined(_WIN32)
+            support_random random = support_random_new((uint64_t)support_now(), (uint64_t)getpid());
+            seed = support_next(&random);
+#else
             FILE *random = fopen("/dev/urandom", "rb");
             CHECK(random != NULL && fread(&seed, sizeof seed, 1, random) == 1);
             fclose(random);
+#endif
         }
         seed |= 1;
         printf("LW_SEED=0x%llx\n", (unsigned long long)seed);
@@ -83,12 +88,16 @@ void support_sleep(int64_t ns)
 
 size_t support_resident(void)
 {
+#if defined(_WIN32)
+    support_skip("how much memory is resident is asked of Linux alone");
+#else
     unsigned long total, resident;
     FILE *statm = fopen("/proc/self/statm", "r");
     malloc_trim(0);
     CHECK(statm != NULL && fscanf(statm, "%lu %lu", &total, &resident) == 2);
     fclose(statm);
     return resident * (size_t)sysconf(_SC_PAGESIZE);
+#endif
 }
 
 bool support_sanitized(void)

@@ -37,7 +37,10 @@ class Target:
         return CROSS / CMOCKA / self.triple
 
 
-TARGETS = (Target("aarch64", "aarch64-linux-gnu", "cross-aarch64", ("aarch64", "aarch64-static")),)
+TARGETS = (
+    Target("aarch64", "aarch64-linux-gnu", "cross-aarch64", ("aarch64", "aarch64-static")),
+    Target("windows", "x86_64-w64-mingw32", "cross-windows", ("windows",), wine=True),
+)
 
 
 class Unavailable(ToolError):
