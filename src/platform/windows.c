@@ -145,16 +145,21 @@ uint64_t lw_random_(void)
 /* ---- the end of threads ---- */
 
 /* At the end of the process the other threads are gone, with whatever locks they held: nothing of
- * the library runs then, as on Unix. */
+ * the library runs then, as on Unix. Looked up before the callbacks that ask: those must not wait
+ * for the loader's lock, since under Wine who holds that one may wait for the end of a callback. */
+static lw_atomic_ptr lw_windows_ends_fn;
+
+static void lw_windows_ends_init(void)
+{
+    HMODULE ntdll = GetModuleHandleW(L"ntdll");
+    lw_atomic_store_release_ptr(&lw_windows_ends_fn,
+                                (void *)GetProcAddress(ntdll, "RtlDllShutdownInProgress"));
+}
+
 static bool lw_windows_ends(void)
 {
-    typedef BOOLEAN(WINAPI * ask_fn)(void);
-    union {
-        FARPROC found;
-        ask_fn ask;
-    } in_progress;
-    in_progress.found = GetProcAddress(GetModuleHandleW(L"ntdll"), "RtlDllShutdownInProgress");
-    return in_progress.found != NULL && in_progress.ask();
+    void *ask = lw_atomic_load_acquire_ptr(&lw_windows_ends_fn);
+    return ask != NULL && ((BOOLEAN(WINAPI *)(void))ask)();
 }
 
 /* FlsGetValue resets the last error, which the caller of a lock may want to read. */
@@ -186,6 +191,7 @@ static void WINAPI lw_key_exit(void *value)
 
 bool lw_key_create_(lw_tss *key, void (*at_exit)(void *value))
 {
+    lw_windows_ends_init();
     lw_atomic_store_release_ptr(&lw_key_at_exit, (void *)at_exit);
     *key = FlsAlloc(lw_key_exit);
     return *key != FLS_OUT_OF_INDEXES;
@@ -245,7 +251,9 @@ static DWORD lw_guard_key_get(void)
 {
     uint32_t known = lw_atomic_load_relaxed_u32(&lw_guard_key);
     if (known == 0) {
-        DWORD made = FlsAlloc(lw_guard_exit);
+        DWORD made;
+        lw_windows_ends_init();
+        made = FlsAlloc(lw_guard_exit);
         if (made != FLS_OUT_OF_INDEXES) {
             if (lw_atomic_cas_relaxed_u32(&lw_guard_key, &known, (uint32_t)made + 1)) {
                 return made;
@@ -278,8 +286,7 @@ void lw_guard_(void (*call)(void *call_arg), void *call_arg, void (*lost)(void *
 void lw_pin_(const void *address)
 {
     HMODULE module;
-    (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS |
-                                 GET_MODULE_HANDLE_EX_FLAG_PIN,
+    (void)GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
                              (LPCWSTR)address, &module);
 }
 

@@ -5,10 +5,12 @@ What this machine cannot have is no failure: `make cross` says which target did 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +59,26 @@ def wine_environment() -> dict[str, str]:
     }
 
 
-def environment(target: Target) -> dict[str, str]:
-    return wine_environment() if target.wine else {}
+@contextlib.contextmanager
+def session(target: Target) -> Iterator[dict[str, str]]:
+    """The variables that a target's programs need, while what serves them runs.
+
+    Wine's services start with the first program and end with the last. Started by a test, they
+    would cost it seconds and keep its output open after it has ended; so one idle program stays.
+    """
+    if not target.wine:
+        yield {}
+        return
+    env = dict(os.environ) | wine_environment()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": env}
+    with subprocess.Popen(["wine", "cmd"], stdin=subprocess.PIPE, **quiet) as idle:
+        try:
+            subprocess.run(["wine", "cmd", "/c", "ver"], **quiet, timeout=300, check=False)
+            yield wine_environment()
+        finally:
+            assert idle.stdin is not None
+            idle.stdin.close()
+            subprocess.run(["wineserver", "--kill"], **quiet, timeout=60, check=False)
 
 
 def _reasons() -> Path:

@@ -390,7 +390,8 @@ def cross_tests(target: cross.Target, preset: str) -> Callable[[Context], Outcom
         why = cross.unavailable().get(target.name)
         if why is not None:
             return Outcome(not_run=why)
-        return c_tests(preset, ("unit",), cross.environment(target))(context)
+        with cross.session(target) as env:
+            return c_tests(preset, ("unit",), env)(context)
 
     return step
 
