@@ -5,7 +5,7 @@ STEPS ?=
 AREA ?=
 ARGS ?=
 
-.PHONY: help setup demo test verify bench soak lint format clean
+.PHONY: help setup demo test verify cross bench soak lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -25,6 +25,10 @@ verify: ## the deep part in at most 25 minutes: models, ThreadSanitizer, noise, 
 	@$(PYTHON) tools/setup --for verify
 	@$(TOOLS) tools/run_tests verify $(STEPS)
 
+cross: ## the unit tests on other systems: aarch64 under qemu-user, Windows under Wine
+	@$(PYTHON) tools/setup --for cross
+	@$(TOOLS) tools/run_tests cross $(STEPS)
+
 bench: ## measure against the peers (AREA=locks for one area); writes build/bench/summary.json
 	@$(PYTHON) tools/setup --for bench
 	@$(TOOLS) bench/run.py $(if $(AREA),--area $(AREA))
@@ -38,7 +42,7 @@ lint: ## formatting, static checks and layers
 	@$(TOOLS) tools/run_tests lint
 
 format: ## rewrite C and Python in the project's format
-	@git ls-files -z '*.c' '*.h' '*.cc' | xargs -0 clang-format -i
+	@git ls-files -z '*.c' '*.h' '*.cc' '*.hpp' | xargs -0 clang-format -i
 	@build/venv/tools/bin/ruff check --fix --quiet; build/venv/tools/bin/ruff format --quiet
 
 clean: ## remove build/; the interpreters in the user's cache stay

@@ -11,14 +11,7 @@
 #include "python/cpython.c" /* first, as Python.h wants to be */
 #endif
 
-#include "platform/membarrier.c"
 #include "platform/platform.h"
-#include "platform/unix.c"
-#if defined(LW_PLATFORM_POSIX)
-#include "platform/posix.c"
-#else
-#include "platform/futex.c"
-#endif
 
 #include "base/domain.c"
 #include "base/park.c"
@@ -42,4 +35,17 @@
 #include "lifetime/smr.c"
 
 #include "containers/map.c"
+
+/* Last, for windows.h takes many names. */
+#include "platform/membarrier.c"
+#if defined(LW_PLATFORM_WINDOWS)
+#include "platform/windows.c"
+#else
+#include "platform/unix.c"
+#if defined(LW_PLATFORM_POSIX)
+#include "platform/posix.c"
+#else
+#include "platform/futex.c"
+#endif
+#endif
 /* NOLINTEND(bugprone-suspicious-include) */

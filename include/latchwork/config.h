@@ -30,7 +30,10 @@
 /* A vendored or static copy keeps its symbols to itself, so that two extensions in one process do
  * not bind to each other's code by accident; they meet in one lw_domain instead (domain.h).
  * LATCHWORK_SHARED is defined for the shared library and, through its CMake target, its users. */
-#if defined(_MSC_VER)
+#if defined(_WIN32)
+#if defined(LATCHWORK_SHARED)
+#error "There is no latchwork.dll: a thread-local variable cannot be imported from one"
+#endif
 #define LW_API
 #elif defined(LATCHWORK_SHARED)
 #define LW_API __attribute__((visibility("default")))
@@ -78,6 +81,12 @@
  * -DLW_TLS_DEFAULT_MODEL, or the CMake option LATCHWORK_TLS=default, asks for the default. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define LW_TLS __declspec(thread)
+#elif defined(__MINGW32__) && !defined(__clang__)
+/* This compiler's __thread frees the variables before the end of the thread is told (windows.c). So
+ * the variable lies in the loader's own section, between `.tls` and `.tls$ZZZ`, where what each
+ * thread gets a copy of begins and ends; thread.h finds the copy. */
+#define LW_TLS_SECTION_
+#define LW_TLS __attribute__((section(".tls$LW")))
 #elif defined(__GLIBC__) && !defined(LW_TLS_DEFAULT_MODEL)
 #define LW_TLS __thread __attribute__((tls_model("initial-exec")))
 #else

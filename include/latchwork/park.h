@@ -29,7 +29,8 @@ enum {
     LW_WAIT_DEFAULT = 0,
     LW_WAIT_ATTACHED = 1,      /* do not call the block hooks: stay attached while asleep */
     LW_WAIT_INTERRUPTIBLE = 2, /* return LW_INTERRUPTED soon after a signal handler ran; the posix
-                                  platform does so every 10 ms, whether or not one ran */
+                                  platform does so every 10 ms, whether or not one ran; Windows has
+                                  no signals, and never does */
 };
 
 /* Under the queue's lock: still a reason to sleep? */

@@ -71,7 +71,23 @@ struct lw_tls_slot {
 
 #if !defined(LW_TLS_SLOT_)
 extern LW_TLS lw_tls_slot lw_tls_slot_ LW_API;
+#if defined(LW_TLS_SECTION_)
+extern unsigned long _tls_index; /* the loader's number for this program or library */
+
+/* What compilers with a native thread-local storage emit: the thread's block for this program or
+ * library, and the variable's place in the section. */
+static inline lw_tls_slot *lw_tls_slot_get_(void)
+{
+    char **blocks;
+    lw_tls_slot *slot;
+    __asm__("movq %%gs:0x58, %0" : "=r"(blocks));
+    __asm__("leaq lw_tls_slot_@secrel32(%1), %0" : "=r"(slot) : "r"(blocks[_tls_index]));
+    return slot;
+}
+#define LW_TLS_SLOT_() lw_tls_slot_get_()
+#else
 #define LW_TLS_SLOT_() (&lw_tls_slot_)
+#endif
 #endif
 
 LW_API lw_thread *lw_thread_attach_(void);

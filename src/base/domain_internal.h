@@ -138,6 +138,8 @@ struct lw_domain {
 /* What lw_domain_header.abi holds: copies for different platforms have other layouts. */
 #if defined(LW_PLATFORM_POSIX)
 #define LW_DOMAIN_ABI ((uint32_t)LW_ABI_VERSION | UINT32_C(0x20000))
+#elif defined(LW_PLATFORM_WINDOWS)
+#define LW_DOMAIN_ABI ((uint32_t)LW_ABI_VERSION | UINT32_C(0x30000))
 #else
 #define LW_DOMAIN_ABI ((uint32_t)LW_ABI_VERSION | UINT32_C(0x10000))
 #endif

@@ -21,15 +21,19 @@
 #include "platform_model.h" /* the model checker's, found on its include path */
 #else
 
-#if !defined(LW_PLATFORM_FUTEX) && !defined(LW_PLATFORM_POSIX)
+#if !defined(LW_PLATFORM_FUTEX) && !defined(LW_PLATFORM_POSIX) && !defined(LW_PLATFORM_WINDOWS)
 #if defined(__linux__)
 #define LW_PLATFORM_FUTEX
+#elif defined(_WIN32)
+#define LW_PLATFORM_WINDOWS
 #else
 #define LW_PLATFORM_POSIX
 #endif
 #endif
 
+#if !defined(LW_PLATFORM_WINDOWS)
 #include <pthread.h>
+#endif
 
 LW_EXTERN_C_BEGIN
 
@@ -44,12 +48,18 @@ typedef struct lw_parker {
 typedef struct lw_rawlock {
 #if defined(LW_PLATFORM_POSIX)
     pthread_mutex_t mutex;
+#elif defined(LW_PLATFORM_WINDOWS)
+    lw_atomic_ptr word; /* an SRWLOCK; windows.h is not for every source */
 #else
     lw_atomic_u32 word; /* 0 free, 1 held, 2 held and waited for */
 #endif
 } lw_rawlock;
 
+#if defined(LW_PLATFORM_WINDOWS)
+typedef unsigned long lw_tss; /* of fiber-local storage */
+#else
 typedef pthread_key_t lw_tss;
+#endif
 
 LW_EXTERN_C_END
 #endif
@@ -91,15 +101,15 @@ LW_API bool lw_key_create_(lw_tss *key, void (*at_exit)(void *value));
 LW_API bool lw_key_set_(lw_tss key, void *value);
 LW_API void *lw_key_get_(lw_tss key);
 
-/* `child` runs in each forked child. False: no memory. */
+/* `child` runs in each forked child, where there is fork. False: no memory. */
 LW_API bool lw_at_fork_(void (*child)(void));
 
 /* Between the two this thread cannot be cancelled; nest by keeping what the first returns. */
 LW_API int lw_cancel_off_(void);
 LW_API void lw_cancel_restore_(int state);
 
-/* Calls call(call_arg). If that ends the thread (pthread_exit, cancellation), calls lost(lost_arg)
- * on the way out. */
+/* Calls call(call_arg). If that ends the thread (pthread_exit, cancellation; on Windows ExitThread),
+ * calls lost(lost_arg) on the way out. */
 LW_API void lw_guard_(void (*call)(void *call_arg), void *call_arg, void (*lost)(void *lost_arg),
                       void *lost_arg);
 

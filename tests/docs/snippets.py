@@ -3,7 +3,7 @@
 A comment before a block says what becomes of it; a page renders without it:
 
     <!-- test: file NAME -->    saved as NAME in the page's scratch folder
-    <!-- test: run -->          run there: sh, python, or c (a program without Python)
+    <!-- test: run -->          run there: sh, python, c or cpp (a program without Python)
     <!-- test: output -->       what the last run ended its output with
     <!-- test: make -->         each line is a target of this checkout's Makefile
     <!-- test: skip, REASON --> left alone
@@ -21,6 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+
+COMPILERS = {"c": ["cc"], "cpp": ["c++", "-std=c++17"]}
 
 BLOCK = re.compile(
     r"^(?:<!-- test: (?P<what>.*?) -->\n)?```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$",
@@ -105,13 +107,14 @@ class Runner:
             file = self.folder / f"line_{block.line}.py"
             file.write_text(block.text, encoding="utf-8")
             return self._command(block, [sys.executable, file], self.folder)
-        assert block.language == "c", f"{block}: cannot run {block.language}"
-        file = self.folder / f"line_{block.line}.c"
+        assert block.language in COMPILERS, f"{block}: cannot run {block.language}"
+        file = self.folder / f"line_{block.line}.{block.language}"
         file.write_text(block.text, encoding="utf-8")
-        program = file.with_suffix("")
-        sources = [file, ROOT / "src/all.c"]
-        compiler = ["cc", *WARNINGS, "-pthread", "-I", ROOT / "include"]
-        self._command(block, [*compiler, *sources, "-o", program], self.folder)
+        program, library = file.with_suffix(""), file.with_suffix(".o")
+        options = [*WARNINGS, "-pthread", "-I", ROOT / "include"]
+        compiler = COMPILERS[block.language]
+        self._command(block, ["cc", *options, "-c", ROOT / "src/all.c", "-o", library], self.folder)
+        self._command(block, [*compiler, *options, file, library, "-o", program], self.folder)
         return self._command(block, [program], self.folder)
 
     def _command(self, block: Block, command: list[str | Path], folder: Path) -> str:

@@ -31,6 +31,16 @@ void support_equal(const char *file, int line, const char *what, unsigned long l
     }
 }
 
+/* What CTest's SKIP_RETURN_CODE is in builds for another machine. */
+enum { SUPPORT_SKIPPED = 77 };
+
+void support_skip(const char *reason)
+{
+    printf("SKIPPED: %s\n", reason);
+    fflush(NULL);
+    _exit(SUPPORT_SKIPPED);
+}
+
 uint64_t support_seed(void)
 {
     static uint64_t seed;
@@ -39,9 +49,14 @@ uint64_t support_seed(void)
         if (given != NULL) {
             seed = strtoull(given, NULL, 0);
         } else {
+#if defined(_WIN32)
+            support_random random = support_random_new((uint64_t)support_now(), (uint64_t)getpid());
+            seed = support_next(&random);
+#else
             FILE *random = fopen("/dev/urandom", "rb");
             CHECK(random != NULL && fread(&seed, sizeof seed, 1, random) == 1);
             fclose(random);
+#endif
         }
         seed |= 1;
         printf("LW_SEED=0x%llx\n", (unsigned long long)seed);
@@ -73,12 +88,16 @@ void support_sleep(int64_t ns)
 
 size_t support_resident(void)
 {
+#if defined(_WIN32)
+    support_skip("how much memory is resident is asked of Linux alone");
+#else
     unsigned long total, resident;
     FILE *statm = fopen("/proc/self/statm", "r");
     malloc_trim(0);
     CHECK(statm != NULL && fscanf(statm, "%lu %lu", &total, &resident) == 2);
     fclose(statm);
     return resident * (size_t)sysconf(_SC_PAGESIZE);
+#endif
 }
 
 bool support_sanitized(void)
@@ -123,8 +142,14 @@ static void *support_entry(void *arg)
     return NULL;
 }
 
+/* Whether this process is a child of support_fork. */
+static bool forked;
+
 void support_start(support_thread *thread, support_thread_fn fn, void *arg)
 {
+    if (forked && getenv("LW_NO_THREADS_IN_FORKS") != NULL) {
+        support_skip("qemu-user ends a forked child that starts a thread");
+    }
     thread->fn = fn;
     thread->arg = arg;
     CHECK_EQ(pthread_create(&thread->id, NULL, support_entry, thread), 0);
@@ -179,6 +204,7 @@ int support_fork(void (*fn)(void *arg), void *arg, char *output, size_t size)
     if (child == 0) {
         /* CTest's own limit would end the parent and leave a child that hangs. */
         alarm(20);
+        forked = true;
         if (output != NULL) {
             dup2(pipes[1], 2);
         }
@@ -197,6 +223,9 @@ int support_fork(void (*fn)(void *arg), void *arg, char *output, size_t size)
         close(pipes[0]);
     }
     CHECK_EQ(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SUPPORT_SKIPPED) {
+        _exit(SUPPORT_SKIPPED); /* the child has said why */
+    }
     return status;
 }
 

@@ -31,6 +31,10 @@ __attribute__((noreturn)) void support_fail(const char *file, int line, const ch
 void support_equal(const char *file, int line, const char *what, unsigned long long a,
                    unsigned long long b);
 
+/* Ends a case that cannot run on this system, and says why: `make cross` names it. Elsewhere CTest
+ * counts it as a failure. */
+__attribute__((noreturn)) void support_skip(const char *reason);
+
 /* LW_SEED in the environment, or a random one; printed at the first call. */
 uint64_t support_seed(void);
 /* LW_SECONDS in the environment, or `seconds`. */

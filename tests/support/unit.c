@@ -4,12 +4,16 @@
 #endif
 #include "unit.h"
 
-#include <spawn.h>
 #include <string.h>
+#if defined(_WIN32)
+#include <process.h>
+#else
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
+#endif
 
 /* ThreadSanitizer's runtime asks for this. A forked child that starts threads is part of the
  * contracts; the threads of its parent, which it never had, are no leak. */
@@ -32,18 +36,28 @@ void unit_add(const char *name, CMUnitTestFunction fn)
     unit_count++;
 }
 
+/* Runs this program on one case; whether that ended with 0. */
+static bool unit_run_one(char *program, char *name)
+{
+    char *args[3] = {program, name, NULL};
+#if defined(_WIN32)
+    return _spawnv(_P_WAIT, program, (const char *const *)args) == 0;
+#else
+    int status = -1;
+    pid_t child;
+    CHECK_EQ(posix_spawn(&child, "/proc/self/exe", NULL, NULL, args, environ), 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+#endif
+}
+
 static int unit_run_each(char *program)
 {
     size_t i, failed = 0;
     for (i = 0; i < unit_count; i++) {
         char *name = strdup(unit_tests[i].name);
-        char *args[3] = {program, name, NULL};
-        int status = -1;
-        pid_t child;
         CHECK(name != NULL);
-        CHECK_EQ(posix_spawn(&child, "/proc/self/exe", NULL, NULL, args, environ), 0);
-        CHECK_EQ(waitpid(child, &status, 0), child);
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        if (!unit_run_one(program, name)) {
             failed++;
             fprintf(stderr, "FAILED: %s\n", name);
         }

@@ -29,6 +29,7 @@ HEADER_LAYERS = {
     "atomic/tsan.h": "words",
     "status.h": "words",  # what the platform layer returns; its source only names the values
     "latchwork.h": "containers",  # no source: the umbrella over all that needs no Python
+    "latchwork.hpp": "containers",  # no source: the same, in C++
 }
 # Given on the command line of the model checker, from tests/model.
 HEADERS_FROM_ELSEWHERE = {"platform_model.h"}

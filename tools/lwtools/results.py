@@ -15,6 +15,10 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     # Reason to number; a skip is shown, never silent.
     skips: Counter[str] = field(default_factory=Counter)
+    # Reason to names, where a case says by itself that it cannot run on this system.
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    # Why nothing was run; empty where something was.
+    not_run: str = ""
     note: str = ""
 
     def fail(self, what: str) -> None:
@@ -32,11 +36,21 @@ class Outcome:
         self.failed += other.failed
         self.failures += other.failures
         self.skips.update(other.skips)
+        for reason, names in other.left_out.items():
+            self.left_out.setdefault(reason, []).extend(names)
 
 
 def _first_line(element: ElementTree.Element) -> str:
     text = (element.get("message") or element.text or "").strip()
     return text.splitlines()[0][:160] if text else ""
+
+
+def _own_reason(case: ElementTree.Element) -> str:
+    """What a test that ended with CTest's SKIP_RETURN_CODE printed: "SKIPPED: reason"."""
+    for line in (case.findtext("system-out") or "").splitlines():
+        if line.startswith("SKIPPED: "):
+            return line.removeprefix("SKIPPED: ")
+    return "did not say why"
 
 
 def read_junit(file: Path) -> Outcome:
@@ -56,6 +70,10 @@ def read_junit(file: Path) -> Outcome:
         status = case.get("status", "run")
         if broken:
             outcome.fail(f"{name}: {_first_line(broken[0])}".rstrip(": "))
+        elif skipped is not None and _first_line(skipped).startswith("SKIP_RETURN_CODE="):
+            reason = _own_reason(case)
+            outcome.skips[reason] += 1
+            outcome.left_out.setdefault(reason, []).append(name)
         elif status in ("fail", "notrun"):
             # CTest reports a test whose program is missing as not run.
             outcome.fail(f"{name}: {status}")

@@ -27,7 +27,10 @@ GROUPS = {
     "test": steps.test_steps,
     "verify": steps.verify_steps,
     "lint": steps.lint_steps,
+    "cross": steps.cross_steps,
 }
+# Groups that look at no interpreter.
+WITHOUT_INTERPRETERS = ("lint", "cross")
 SHOWN_FAILURES = 20
 SHOWN_LOG_LINES = 40
 
@@ -57,7 +60,7 @@ def run_step(step: steps.Step, found: list[Interpreter]) -> Finished:
             traceback.print_exc(file=log)
         outcome = Outcome()
         outcome.fail(f"{type(error).__name__}: {error}")
-    if not outcome.passed and not outcome.failed:
+    if not outcome.passed and not outcome.failed and not outcome.not_run:
         outcome.fail("ran no check")
     return Finished(step.name, outcome, time.monotonic() - start, context.log)
 
@@ -107,13 +110,17 @@ def show_table(console: Console, group: str, finished: list[Finished]) -> None:
             str(one.outcome.failed),
             str(one.outcome.skips.total() or ""),
             clock(one.seconds),
-            one.outcome.note,
+            "not run" if one.outcome.not_run else one.outcome.note,
             style="red" if one.outcome.failed else None,
         )
     console.print(table)
     for one in finished:
+        if one.outcome.not_run:
+            console.print(f"{one.name} was not run: {one.outcome.not_run}", markup=False)
         for reason, number in one.outcome.skips.items():
-            console.print(f"skipped in {one.name}: {number} x {reason}", markup=False)
+            names = ", ".join(one.outcome.left_out.get(reason, []))
+            text = f"skipped in {one.name}: {number} x {reason}{f': {names}' if names else ''}"
+            console.print(text, markup=False, highlight=False)
 
 
 def say_failures(step: str, failures: list[str]) -> None:
@@ -124,7 +131,7 @@ def say_failures(step: str, failures: list[str]) -> None:
 
 def show(console: Console, title: str, one: Finished) -> None:
     outcome = one.outcome
-    verdict = "FAILED" if outcome.failed else "ok"
+    verdict = "FAILED" if outcome.failed else "not run" if outcome.not_run else "ok"
     counts = f"{outcome.passed} passed, {outcome.failed} failed in {clock(one.seconds)}"
     console.print(
         f"{title}: {verdict}, {counts}{f' ({outcome.note})' if outcome.note else ''}",
@@ -198,6 +205,21 @@ def soak(rounds: int | None) -> int:
     return 1 if failed or not passed else 0
 
 
+def say_interpreters(todo: list[steps.Step], found: list[Interpreter], missing: list[str]) -> None:
+    ran = {one.path: one for step in todo if (one := step.interpreter)}
+    say(f"Interpreters that ran: {', '.join(one.name for one in ran.values()) or 'none'}")
+    unused = [one.name for one in found if one.path not in ran]
+    if unused:
+        say(f"Found, but not used here: {', '.join(unused)}")
+    here = {(one.minor, one.kind) for one in found}
+    absent = [f"{minor} {kind}" for minor, kind in interpreters.SUPPORTED]
+    absent = [name for name in absent if tuple(name.split(" ", 1)) not in here]
+    if absent:
+        say(f"Supported, but not on this machine: {', '.join(absent)}")
+    for kind in missing:
+        say(f"Not here: any {kind} CPython; that is a failure")
+
+
 def run_group(group: str, only: list[str]) -> int:
     from rich.console import Console
 
@@ -213,25 +235,16 @@ def run_group(group: str, only: list[str]) -> int:
             )
         todo = [step for step in todo if step.name in only]
     result_file(group).unlink(missing_ok=True)
-    say(interpreters.table(found))
+    if group != "cross":
+        say(interpreters.table(found))
     start = time.monotonic()
     finished: list[Finished] = []
     for batch in batches(todo):
         finished += run_and_show(console, batch, found)
     show_table(console, group, finished)
-    missing = [] if group == "lint" else missing_kinds(found)
-    ran = {one.path: one for step in todo if (one := step.interpreter)}
-    say(f"Interpreters that ran: {', '.join(one.name for one in ran.values()) or 'none'}")
-    unused = [one.name for one in found if one.path not in ran]
-    if unused:
-        say(f"Found, but not used here: {', '.join(unused)}")
-    here = {(one.minor, one.kind) for one in found}
-    absent = [f"{minor} {kind}" for minor, kind in interpreters.SUPPORTED]
-    absent = [name for name in absent if tuple(name.split(" ", 1)) not in here]
-    if absent:
-        say(f"Supported, but not on this machine: {', '.join(absent)}")
-    for kind in missing:
-        say(f"Not here: any {kind} CPython; that is a failure")
+    missing = [] if group in WITHOUT_INTERPRETERS else missing_kinds(found)
+    if group != "cross":
+        say_interpreters(todo, found, missing)
     passed = sum(one.outcome.passed for one in finished)
     failed = sum(one.outcome.failed for one in finished) + len(missing)
     seconds = time.monotonic() - start
@@ -252,6 +265,7 @@ def run_group(group: str, only: list[str]) -> int:
                         "failed": one.outcome.failed,
                         "skipped": dict(one.outcome.skips),
                         "failures": one.outcome.failures,
+                        "not_run": one.outcome.not_run,
                         "note": one.outcome.note,
                     }
                     for one in finished

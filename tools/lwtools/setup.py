@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from . import apt, cpython_build, interpreters
+from . import apt, cpython_build, cross, interpreters
 from .common import (
     BUILD,
     ROOT,
@@ -51,6 +51,7 @@ APT_PURPOSES = {
     "test": ["build", "lint", "verification"],
     "verify": ["build", "lint", "verification", "interpreter-tsan", "peers"],
     "bench": ["build", "peers"],
+    "cross": ["build"],
     "all": ["build", "lint", "verification", "interpreter-tsan", "peers"],
 }
 
@@ -257,8 +258,19 @@ def require_both_kinds(found: list[Interpreter]) -> None:
             raise ToolError(f"{one.path} has no Python.h; install its development package")
 
 
+def run_cross_setup() -> None:
+    """No interpreter but the tools' own: the tests of other targets are programs in C."""
+    apt.ensure(APT_PURPOSES["cross"])
+    with file_lock(VENVS / ".lock", "Another set-up is under way in this checkout; waiting."):
+        ensure_tools()
+        cross.setup()
+
+
 def run_setup(purpose: str) -> None:
     start = time.monotonic()
+    if purpose == "cross":
+        run_cross_setup()
+        return
     tsan = purpose in ("verify", "all")
     purposes = list(APT_PURPOSES[purpose])
     for kind in interpreters.lacking(interpreters.find(), tsan=tsan):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cpython_build, lint, setup
+from . import cpython_build, cross, lint, setup
 from .common import BUILD, ROOT, ToolError, cores, reason, run_logged
 from .interpreters import Interpreter
 from .results import Outcome, read_junit
@@ -380,6 +380,27 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("bench", 300, bench_runs),
         Step("fuzz", 300, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"})),
         Step(f"python-{tsan[-1].tag}", 900, tsan_python_tests(tsan[-1]), tsan[-1]),
+    ]
+
+
+def cross_tests(target: cross.Target, preset: str) -> Callable[[Context], Outcome]:
+    """The unit tests on another system, as far as it is to be had here."""
+
+    def step(context: Context) -> Outcome:
+        why = cross.unavailable().get(target.name)
+        if why is not None:
+            return Outcome(not_run=why)
+        with cross.session(target) as env:
+            return c_tests(preset, ("unit",), env)(context)
+
+    return step
+
+
+def cross_steps(_found: list[Interpreter]) -> list[Step]:
+    return [
+        Step(preset, 900, cross_tests(target, preset))
+        for target in cross.TARGETS
+        for preset in target.presets
     ]
 
 

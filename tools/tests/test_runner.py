@@ -49,12 +49,30 @@ def test_a_report_that_is_missing_or_cut_off_is_a_failure(tmp_path: Path, text: 
     assert read_junit(file).failed == 1
 
 
+def test_a_case_that_says_why_it_cannot_run_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "x.xml"
+    case = '<testcase name="unit.{0}" classname="unit.{0}" status="notrun">{1}</testcase>'
+    own = '<skipped message="SKIP_RETURN_CODE=77"/><system-out>x\nSKIPPED: no fork\n</system-out>'
+    absent = '<skipped message="Unable to find executable: x"/>'
+    file.write_text(f"<a>{case.format('one', own)}{case.format('two', absent)}</a>")
+    outcome = read_junit(file)
+    assert (outcome.passed, outcome.failed) == (0, 1)
+    assert outcome.left_out == {"no fork": ["unit.one"]}
+    assert outcome.skips == {"no fork": 1}
+    assert outcome.failures == ["unit.two: notrun"]
+
+
 def finish(work: object, limit_s: float = 60) -> runner.Finished:
     return runner.run_step(steps.Step("x", limit_s, work), [])  # type: ignore[arg-type]
 
 
 def test_a_step_that_checks_nothing_fails() -> None:
     assert finish(lambda context: Outcome()).outcome.failures == ["ran no check"]
+
+
+def test_a_step_that_cannot_run_here_says_so_and_is_no_failure() -> None:
+    outcome = finish(lambda context: Outcome(not_run="no compiler")).outcome
+    assert (outcome.passed, outcome.failed, outcome.not_run) == (0, 0, "no compiler")
 
 
 def test_a_step_that_raises_fails_in_one_line() -> None:

@@ -16,7 +16,7 @@ static inline void lw_noise_(void)
 {
     static __thread uint64_t state;
     static uint64_t threads;
-    volatile unsigned spin;
+    unsigned spin;
     if (state == 0) {
         const char *seed = getenv("LW_NOISE_SEED");
         state = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)(uintptr_t)&state;
@@ -28,6 +28,7 @@ static inline void lw_noise_(void)
     state ^= state << 17;
     if ((state & 63) == 0) {
         for (spin = (unsigned)(state >> 32) & 255; spin != 0; spin--) {
+            __asm__ __volatile__(""); /* or the loop would be optimised away */
         }
     }
     if ((state & 1023) == 1) {
