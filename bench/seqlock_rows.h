@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The rows of one sequence lock over two words. An adapter defines, before it includes this file,
- * SEQLOCK_NAME, SEQLOCK_ID, seqlock_type, seqlock_init(s), seqlock_read(s, to) (of two uint64_t) and
- * seqlock_write(s, from), and gets register_SEQLOCK_ID(). */
+ * SEQLOCK_NAME, SEQLOCK_ID, seqlock_type, seqlock_init(s), seqlock_read(s, to) (of two uint64_t)
+ * and seqlock_write(s, from), and gets register_SEQLOCK_ID(). */
 #include "rows.h"
 
 static void *seqlock_setup(int threads)

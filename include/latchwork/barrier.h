@@ -4,8 +4,9 @@
  * threading.Barrier, whose states and errors it has, and Java's CyclicBarrier.
  *
  *   state      meaning                                     leaves it
- *   FILLING    0 to parties-1 have arrived                 the last to arrive, to ACTING, or, without
- *                                                          an action, to FILLING of the next round;
+ *   FILLING    0 to parties-1 have arrived                 the last to arrive, to ACTING, or,
+ *                                                          without an action, to FILLING of the
+ *                                                          next round;
  *                                                          a time-out or abort, to BROKEN
  *   ACTING     all have arrived, and the action runs       its end, to FILLING or, if it failed, to
  *                                                          BROKEN; reset, to RESETTING; abort, to

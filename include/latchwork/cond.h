@@ -16,7 +16,8 @@
  * more: whoever was woken, or whoever has woken all, may free it. (If attaching ends the woken
  * thread, see lw_cond_notify.) Waiters may use different mutexes. Everything before the notifier's
  * call happens before the return of a wait that it wakes. The rule to let go of the mutex only when
- * the waiter is in the queue is A. Birrell's (1989); that the word is looked at first is nsync's. */
+ * the waiter is in the queue is A. Birrell's (1989); that the word is looked at first is
+ * nsync's. */
 #ifndef LATCHWORK_COND_H
 #define LATCHWORK_COND_H
 

@@ -74,8 +74,8 @@ LW_API lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeo
  * LW_PY_CRITICAL_BEGIN_N is for three and more: CPython has no such section, so it locks the
  * objects in the order of their addresses and keeps them until the end, whatever happens. Hence
  * the block may not wait, nor call what may (which is nearly all that Python offers, Py_DECREF of
- * unknown objects included), and may not begin inside of another section. The array is sorted, loses
- * what it has twice, and is the section's until the end. */
+ * unknown objects included), and may not begin inside of another section. The array is sorted,
+ * loses what it has twice, and is the section's until the end. */
 #if defined(Py_GIL_DISABLED)
 
 static inline void lw_py_critical_end_(PyCriticalSection *section)
@@ -108,9 +108,9 @@ struct lw_py_critical_guard_ : Section {
         End(this);
     }
 };
-#define LW_PY_SECTION_(type, end) lw_py_critical_guard_<type, end> lw_section_
+#define LW_PY_SECTION_(name, type, end) lw_py_critical_guard_<type, end> name
 #elif defined(LW_CLEANUP_)
-#define LW_PY_SECTION_(type, end) type lw_section_ LW_CLEANUP_(end)
+#define LW_PY_SECTION_(name, type, end) type name LW_CLEANUP_(end)
 #else
 #error "sections over Python objects need a compiler that knows cleanup (gcc, clang), or C++"
 #endif
@@ -118,16 +118,16 @@ LW_EXTERN_C_BEGIN
 
 #define LW_PY_CRITICAL_BEGIN(object)                                                               \
     {                                                                                              \
-        LW_PY_SECTION_(PyCriticalSection, lw_py_critical_end_);                                    \
-        PyCriticalSection_Begin(&lw_section_, (PyObject *)(object));
+        LW_PY_SECTION_(LW_CRITICAL_NAME_, PyCriticalSection, lw_py_critical_end_);                 \
+        PyCriticalSection_Begin(&LW_CRITICAL_NAME_, (PyObject *)(object));
 #define LW_PY_CRITICAL_BEGIN2(a, b)                                                                \
     {                                                                                              \
-        LW_PY_SECTION_(PyCriticalSection2, lw_py_critical_end2_);                                  \
-        PyCriticalSection2_Begin(&lw_section_, (PyObject *)(a), (PyObject *)(b));
+        LW_PY_SECTION_(LW_CRITICAL_NAME_, PyCriticalSection2, lw_py_critical_end2_);               \
+        PyCriticalSection2_Begin(&LW_CRITICAL_NAME_, (PyObject *)(a), (PyObject *)(b));
 #define LW_PY_CRITICAL_BEGIN_N(objects, count)                                                     \
     {                                                                                              \
-        LW_PY_SECTION_(lw_py_critical_n_, lw_py_critical_end_n_);                                  \
-        lw_py_critical_begin_n_(&lw_section_, (objects), (count));
+        LW_PY_SECTION_(LW_CRITICAL_NAME_, lw_py_critical_n_, lw_py_critical_end_n_);               \
+        lw_py_critical_begin_n_(&LW_CRITICAL_NAME_, (objects), (count));
 #else
 #define LW_PY_CRITICAL_BEGIN(object)                                                               \
     {                                                                                              \

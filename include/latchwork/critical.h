@@ -105,7 +105,10 @@ LW_API bool lw_critical_holds(const lw_mutex_t *mutex);
 
 LW_EXTERN_C_END
 
-/* The macros open and close a block, and declare a variable in it. */
+/* The macros open and close a block, and declare a variable in it, named after the line: sections
+ * inside of each other then shadow nothing. */
+#define LW_CRITICAL_PASTE2_(a, b) a##b
+#define LW_CRITICAL_PASTE_(a, b) LW_CRITICAL_PASTE2_(a, b)
 #if defined(__cplusplus)
 struct lw_critical_guard_ : lw_critical_t {
     lw_critical_guard_() = default;
@@ -116,28 +119,31 @@ struct lw_critical_guard_ : lw_critical_t {
         lw_critical_end(this);
     }
 };
-#define LW_CRITICAL_SECTION_ lw_critical_guard_ lw_section_
+#define LW_CRITICAL_NAME_ LW_CRITICAL_PASTE_(lw_section_, __LINE__)
+#define LW_CRITICAL_DECLARE_(name) lw_critical_guard_ name
 #define LW_CRITICAL_LEAVE_ ((void)0)
 #elif defined(LW_CLEANUP_)
-#define LW_CRITICAL_SECTION_ lw_critical_t lw_section_ LW_CLEANUP_(lw_critical_end)
+#define LW_CRITICAL_NAME_ LW_CRITICAL_PASTE_(lw_section_, __LINE__)
+#define LW_CRITICAL_DECLARE_(name) lw_critical_t name LW_CLEANUP_(lw_critical_end)
 #define LW_CRITICAL_LEAVE_ ((void)0)
 #else
-#define LW_CRITICAL_SECTION_ lw_critical_t lw_section_
+#define LW_CRITICAL_NAME_ lw_section_
+#define LW_CRITICAL_DECLARE_(name) lw_critical_t name
 #define LW_CRITICAL_LEAVE_ lw_critical_end(&lw_section_)
 #endif
 
 #define LW_CRITICAL_BEGIN(mutex)                                                                   \
     {                                                                                              \
-        LW_CRITICAL_SECTION_;                                                                      \
-        lw_critical_begin(&lw_section_, (mutex));
+        LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
+        lw_critical_begin(&LW_CRITICAL_NAME_, (mutex));
 #define LW_CRITICAL_BEGIN2(a, b)                                                                   \
     {                                                                                              \
-        LW_CRITICAL_SECTION_;                                                                      \
-        lw_critical_begin2(&lw_section_, (a), (b));
+        LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
+        lw_critical_begin2(&LW_CRITICAL_NAME_, (a), (b));
 #define LW_CRITICAL_BEGIN_N(mutexes, count)                                                        \
     {                                                                                              \
-        LW_CRITICAL_SECTION_;                                                                      \
-        lw_critical_begin_n(&lw_section_, (mutexes), (count));
+        LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
+        lw_critical_begin_n(&LW_CRITICAL_NAME_, (mutexes), (count));
 #define LW_CRITICAL_END()                                                                          \
     LW_CRITICAL_LEAVE_;                                                                            \
     }

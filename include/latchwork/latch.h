@@ -4,8 +4,8 @@
  *
  * The word:
  *   bits     name      set by                              cleared by
- *   0        WAITED    a waiter, under the queue's lock    what opens it; the last waiter that gives
- *                                                          up, under the queue's lock
+ *   0        WAITED    a waiter, under the queue's lock    what opens it; the last waiter that
+ *                                                          gives up, under the queue's lock
  *   1-31     COUNT     init                                counted down; not below zero
  *
  * Where somebody waits, the count goes to zero under the lock of the wait queue, which takes all

@@ -88,7 +88,8 @@ static inline LW_NODISCARD lw_status lw_once_call(lw_once_t *o, lw_once_fn fn, v
 
 /* The same in two steps, where a callback is awkward.
  *   LW_OK      not done: the caller runs it, on this thread, and then calls lw_once_commit if that
- *              succeeded or else lw_once_abort. If the thread ends without either, it stays running.
+ *              succeeded or else lw_once_abort. If the thread ends without either, it stays
+ *              running.
  *   LW_EXISTS  done (acquire)
  *   else       as lw_once_call_flags */
 static inline LW_NODISCARD lw_status lw_once_begin_flags(lw_once_t *o, int64_t timeout_ns,

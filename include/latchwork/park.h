@@ -79,8 +79,8 @@ LW_API void lw_park_report(void (*visit)(void *arg, const void *address, int64_t
 
 /* ---- for the library's own locks ---- */
 
-/* Whether the first waiter is woken by a release. If not it sleeps on, and nobody is woken: somebody
- * else will notify. STARVED asks those who have not waited yet to let it go first. */
+/* Whether the first waiter is woken by a release. If not it sleeps on, and nobody is woken:
+ * somebody else will notify. STARVED asks those who have not waited yet to let it go first. */
 enum { LW_GRANT_NO_, LW_GRANT_STARVED_, LW_GRANT_YES_ };
 
 /* What may be NULL but for `validate`. */
@@ -119,10 +119,10 @@ typedef int (*lw_unpark_choose_fn_)(void *arg, void *waiter);
 LW_API lw_unpark_result lw_unpark_some_(const void *address, lw_unpark_choose_fn_ choose,
                                         lw_unpark_decide_fn decide, void *arg);
 
-/* The same in two steps. The first takes them out under the queue's lock; from then on they wait for
- * the second, whatever their limits, and lw_park_report does not see them. What `decide` returns is
- * not used. The second has to come; it touches nothing but what was taken, and in the child of a
- * fork in between it does nothing. */
+/* The same in two steps. The first takes them out under the queue's lock; from then on they wait
+ * for the second, whatever their limits, and lw_park_report does not see them. What `decide`
+ * returns is not used. The second has to come; it touches nothing but what was taken, and in the
+ * child of a fork in between it does nothing. */
 typedef struct lw_unpark_taken_ {
     void *first;
     uint32_t ticket;

@@ -4,7 +4,7 @@
  *
  * The word:
  *   bits     name      set by                                     cleared by
- *   0        WRITER    a locker's cas; from then on readers wait  write unlock, or who hands it over
+ *   0        WRITER    a locker's cas; from then on readers wait  write unlock, or who hands over
  *   1        PARKED    who goes to sleep in the queue             whoever empties the queue
  *   2        DRAIN     the writer, when it sleeps until the       the writer
  *                      readers inside have left

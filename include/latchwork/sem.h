@@ -5,8 +5,8 @@
  * The word:
  *   bits     name      set by                              cleared by
  *   0        WAITED    a waiter, where the value is 0,     a release that leaves nobody asleep, or
- *                      under the lock of the wait queue    the last waiter that gives up: both under
- *                                                          the queue's lock
+ *                      under the lock of the wait queue    the last waiter that gives up: both
+ *                                                          under the queue's lock
  *   1-31     VALUE     init; release adds; with WAITED     acquire takes one
  *                      under the queue's lock only
  *

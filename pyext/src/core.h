@@ -6,8 +6,8 @@
 #include <latchwork/cpython.h>
 #include <structmember.h> /* before 3.12 the member types live there */
 
-/* How many mutexes critical_section spreads objects over: few objects that are in use at a time share
- * one, and the table is 16 KiB. */
+/* How many mutexes critical_section spreads objects over: few objects that are in use at a time
+ * share one, and the table is 16 KiB. */
 enum { CORE_SECTION_MUTEXES = 4096 };
 
 typedef struct core_state {

@@ -2,8 +2,8 @@
 /* critical_section: sections on any Python objects, over lw_critical_t. */
 #include "core.h"
 
-/* An object's mutex is found by its address. Two objects that share one are a section on both, which
- * is slower and not wrong: a section on what an outer one has is allowed. */
+/* An object's mutex is found by its address. Two objects that share one are a section on both,
+ * which is slower and not wrong: a section on what an outer one has is allowed. */
 static lw_mutex_t *mutex_of(core_state *state, PyObject *object)
 {
     uint64_t h = (uint64_t)(uintptr_t)object * UINT64_C(0x9e3779b97f4a7c15);

@@ -85,7 +85,8 @@ LW_API bool lw_rawlock_forked_(lw_rawlock *lock);
 /* Nanoseconds of a clock that only goes forward. */
 LW_API int64_t lw_now_(void);
 /* Not 0. Of two threads that are alive at the same time it differs in the bits 6 to 51: it is the
- * address of something that is larger than that. A thread may get the number of one that is gone. */
+ * address of something that is larger than that. A thread may get the number of one that is
+ * gone. */
 LW_API uint64_t lw_thread_number_(void);
 LW_API void lw_yield_(void);
 LW_API void lw_sleep_(int64_t ns);
@@ -108,8 +109,8 @@ LW_API bool lw_at_fork_(void (*child)(void));
 LW_API int lw_cancel_off_(void);
 LW_API void lw_cancel_restore_(int state);
 
-/* Calls call(call_arg). If that ends the thread (pthread_exit, cancellation; on Windows ExitThread),
- * calls lost(lost_arg) on the way out. */
+/* Calls call(call_arg). If that ends the thread (pthread_exit, cancellation; on Windows
+ * ExitThread), calls lost(lost_arg) on the way out. */
 LW_API void lw_guard_(void (*call)(void *call_arg), void *call_arg, void (*lost)(void *lost_arg),
                       void *lost_arg);
 

@@ -394,8 +394,8 @@ void model_thread_exit(void)
     }
 }
 
-/* Once the domain is made and the modules have registered themselves. The exit of a thread reads its
- * own slots, and an end of a read lock there has operations before and after it. */
+/* Once the domain is made and the modules have registered themselves. The exit of a thread reads
+ * its own slots, and an end of a read lock there has operations before and after it. */
 static const char *const model_quiet[] = {"domain.c", "lw_module", "lw_thread_end_reads", NULL};
 
 /* Makes a thread's record beforehand, for a suite that is not about that. */

@@ -238,7 +238,8 @@ struct mutex_lost : model_suite<mutex_lost, 3, false> {
 };
 MODEL_SUITE(mutex_lost);
 
-/* Waiters starve at any time, and are handed the mutex, or are refused since another was quicker. */
+/* Waiters starve at any time, and are handed the mutex, or are refused since another was
+ * quicker. */
 template <class D, unsigned N>
 struct mutex_handed_by : model_suite<D, N, false> {
     guarded g;

@@ -250,7 +250,8 @@ PLANTS = (
                 PARK,
                 "        lw_park_starve(d, w);\n",
                 "        lw_park_starve(d, w);\n"
-                "        (void)lw_atomic_sub_relaxed_u32(lw_park_flags_of(d, LW_PLAIN_GET(w->address)), 1);\n",
+                "        (void)lw_atomic_sub_relaxed_u32(\n"
+                "            lw_park_flags_of(d, LW_PLAIN_GET(w->address)), 1);\n",
             ),
         ),
         ("mutex_handed",),
@@ -265,7 +266,7 @@ PLANTS = (
     ),
     Plant(
         "C2-begins-with-its-sections",
-        "a thread waits for a section and keeps the outer ones until it sleeps, which takes them again",
+        "a thread that waits for a section takes the outer one again before it has the new one",
         "critical",
         (Edit(CRITICAL, "            (void)lw_held_suspend_();\n", ""),),
         ("critical_handed",),

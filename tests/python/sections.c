@@ -3,7 +3,7 @@
 #include <latchwork/cpython.h>
 
 typedef struct cell {
-    PyObject_HEAD
+    PyObject ob_base;
     lw_mutex_t mutex;
     /* Under a section on the object, and under one on the mutex. */
     int inside[2];
@@ -181,12 +181,10 @@ static int exec_module(PyObject *module)
     return failed;
 }
 
-static PyMethodDef methods[] = {{"count", count, METH_VARARGS, NULL},
-                                {"transfer", transfer, METH_VARARGS, NULL},
-                                {"rotate", rotate, METH_VARARGS, NULL},
-                                {"nest", nest, METH_VARARGS, NULL},
-                                {"values", values, METH_O, NULL},
-                                {NULL, NULL, 0, NULL}};
+static PyMethodDef methods[] = {
+    {"count", count, METH_VARARGS, NULL},   {"transfer", transfer, METH_VARARGS, NULL},
+    {"rotate", rotate, METH_VARARGS, NULL}, {"nest", nest, METH_VARARGS, NULL},
+    {"values", values, METH_O, NULL},       {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)exec_module},
 #if PY_VERSION_HEX >= 0x030d0000

@@ -41,7 +41,8 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = folder.glob("sections.*.so")
     spec = importlib.util.spec_from_file_location("sections", built)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

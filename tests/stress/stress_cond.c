@@ -85,7 +85,7 @@ static uint64_t exact(void)
     return operations;
 }
 
-/* ---- A ring of buffers, with notifications of one: each is needed, so a lost one is a hang ---- */
+/* ---- A ring of buffers, with notifications of one: a lost one is a hang ---- */
 
 enum { SLOTS = 4 };
 

@@ -241,10 +241,10 @@ TEST(who_has_waited_before_keeps_its_place)
     }
 }
 
-static int choose_by_place(void *arg, void *waiter)
+static int choose_by_place(void *arg, void *asked)
 {
     const char **choices = (const char **)arg;
-    CHECK(((const how_waiter *)waiter)->status == LW_OK);
+    CHECK(((const how_waiter *)asked)->status == LW_OK);
     switch (*(*choices)++) {
     case 't':
         return LW_UNPARK_TAKE_;
