@@ -41,6 +41,8 @@ typedef struct lw_cond {
     }
 
 LW_API size_t lw_cond_notify_slow_(lw_cond_t *c, size_t n);
+LW_API LW_NODISCARD lw_status lw_cond_wait_mutex_(lw_cond_t *c, lw_mutex_t *m, int64_t timeout_ns,
+                                                  unsigned flags);
 
 /* What a wait lets go of: `unlock` runs when the thread is in the queue, before it detaches; `lock`
  * runs with the thread attached again, out of the queue. `flags`: LW_WAIT_ATTACHED or none. */
@@ -74,8 +76,12 @@ static inline void lw_cond_init(lw_cond_t *c)
  * Blocking; detaches unless LW_WAIT_ATTACHED. If attaching ends the thread, `m` is not locked. With
  * LW_DEBUG, misuse ends the process with a message, as lw_mutex_assert_held says. Release and
  * acquire, as unlocking and locking `m`. */
-LW_API LW_NODISCARD lw_status lw_cond_wait_flags(lw_cond_t *c, lw_mutex_t *m, int64_t timeout_ns,
-                                                 unsigned flags);
+static inline LW_NODISCARD lw_status lw_cond_wait_flags(lw_cond_t *c, lw_mutex_t *m,
+                                                        int64_t timeout_ns, unsigned flags)
+{
+    lw_mutex_assert_held(m);
+    return lw_cond_wait_mutex_(c, m, timeout_ns, flags);
+}
 
 /* The same for a recursive mutex: lets go of all its levels, and locks as many again. Ends the
  * process with a message unless the calling thread holds it. */

@@ -131,10 +131,9 @@ static void lw_cond_mutex_lock(void *arg, unsigned flags)
     (void)!lw_mutex_lock_flags((lw_mutex_t *)arg, -1, flags);
 }
 
-lw_status lw_cond_wait_flags(lw_cond_t *c, lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
+lw_status lw_cond_wait_mutex_(lw_cond_t *c, lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
     lw_cond_lock_ lock = {lw_cond_mutex_unlock, lw_cond_mutex_lock, m};
-    lw_mutex_assert_held(m);
     return lw_cond_wait_with_(c, &lock, timeout_ns, flags);
 }
 
