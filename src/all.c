@@ -25,6 +25,7 @@
 #include "base/status.c"
 #include "base/thread.c"
 
+#include "locks/biased_mutex.c"
 #include "locks/mutex.c"
 
 #include "lifetime/ref.c"

@@ -4,6 +4,7 @@
 #define LATCHWORK_LATCHWORK_H
 
 #include <latchwork/atomic.h>
+#include <latchwork/biased_mutex.h>
 #include <latchwork/config.h>
 #include <latchwork/domain.h>
 #include <latchwork/map.h>

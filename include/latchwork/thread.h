@@ -17,6 +17,21 @@ LW_EXTERN_C_BEGIN
 typedef struct lw_thread lw_thread;
 typedef struct lw_tls_slot lw_tls_slot;
 
+/* How many biased mutexes a thread can be in at once by its bias. A power of two; a part of the
+ * ABI. */
+#if !defined(LW_ATOMIC_RELACY)
+#define LW_BIASED_SLOTS 4
+#endif
+
+/* What the low bits of a biased mutex's word say (biased_mutex.h), here for the child of a fork. */
+enum {
+    LW_BIASED_TO_ = 0,
+    LW_BIASED_CLAIMED_ = 1,
+    LW_BIASED_LOCKED_ = 2,
+    LW_BIASED_FREE_ = 3,
+};
+#define LW_BIASED_STATE_ ((uintptr_t)3)
+
 /* The part of a record that inline code reads. The rest lies behind it, in src/base/. */
 struct lw_thread {
     /* smr.h. Written by the owner alone, read by whoever reclaims. */
@@ -26,6 +41,8 @@ struct lw_thread {
     lw_atomic_u64 *smr_clock; /* the domain's epoch */
     /* ref.h. Pushed to by other threads, under the record's lock. */
     lw_atomic_ptr ref_queue; /* references handed over to this thread, to be merged */
+    /* biased_mutex.h. Written by the owner alone, read by whoever takes a bias back. */
+    lw_atomic_ptr biased[LW_BIASED_SLOTS]; /* words of the mutexes it is in, or about to be */
 };
 
 /* Each copy of the library caches the record in a thread-local slot of its own; the record lists

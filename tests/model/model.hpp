@@ -15,6 +15,9 @@
 #ifndef LW_PARK_QUEUES
 #define LW_PARK_QUEUES 1
 #endif
+#ifndef LW_BIASED_SLOTS
+#define LW_BIASED_SLOTS 2
+#endif
 #define LW_MUTEX_SPINS 0
 #define LW_PARK_QUIET 1
 #define LW_PARK_SAMPLE 1
@@ -391,8 +394,9 @@ void model_thread_exit(void)
     }
 }
 
-/* Once the domain is made and the modules have registered themselves. */
-static const char *const model_quiet[] = {"domain.c", "lw_module", NULL};
+/* Once the domain is made and the modules have registered themselves; and of what the thread alone
+ * writes. */
+static const char *const model_quiet[] = {"domain.c", "lw_module", "lw_record_locks", NULL};
 
 /* Makes a thread's record beforehand, for a suite that is not about that. */
 static inline void model_attach(int thread)
