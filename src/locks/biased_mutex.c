@@ -36,7 +36,7 @@ static void *lw_biased_word(lw_thread *thread, unsigned state)
 
 static void *lw_biased_load(const lw_biased_mutex_t *m)
 {
-    /* (10) acquire: pairs with the release (9), for the record that the word names. */
+    /* (10) acquire: pairs with the releases (9) and (11), for the record that the word names. */
     return lw_atomic_load_acquire_ptr(&m->word);
 }
 
@@ -137,10 +137,13 @@ static bool lw_biased_validate(void *arg)
     return state == LW_BIASED_LOCKED_ || state == LW_BIASED_CLAIMED_;
 }
 
-/* Gives back the bias that was claimed. It passes on what (8) has acquired. */
+/* Gives back the bias that was claimed. */
 static void lw_biased_give_back(const lw_biased_wait *w)
 {
-    lw_biased_release(w->mutex, lw_biased_word(w->from, LW_BIASED_TO_));
+    /* (11) release: pairs with (8) and (10), and passes on what (8) has acquired. */
+    lw_atomic_store_release_ptr(&w->mutex->word, lw_biased_word(w->from, LW_BIASED_TO_));
+    /* All: the one that has the bias may be among them, and would wake no other. */
+    (void)lw_unpark_all(w->mutex, 0);
 }
 
 /* The thread ends while it attaches, and takes neither a wake nor the claim with it. */
@@ -275,7 +278,7 @@ LW_NOINLINE lw_status lw_biased_mutex_lock_slow_(lw_biased_mutex_t *m, int64_t t
                 status = LW_TIMEOUT; /* it is not worth a membarrier */
                 break;
             }
-            /* (8) acquire: pairs with (9). */
+            /* (8) acquire: pairs with (9) and (11). */
             if (lw_atomic_cas_acquire_ptr(&m->word, &word,
                                           lw_biased_word(self, LW_BIASED_CLAIMED_))) {
                 lw_park_retract_(m, w.ticket);

@@ -660,12 +660,12 @@ static object *objects[OBJECTS];
 static void use_and_free(void *arg)
 {
     int i, number = *(int *)arg;
-    for (i = 0; i < OBJECTS; i++) {
-        if (number == 0) {
+    if (number == 0) {
+        for (i = 0; i < OBJECTS; i++) {
             (void)earn_bias(&objects[i]->mutex);
         }
+        support_reach(&steps, 1);
     }
-    support_reach(&steps, number == 0 ? 1 : 0);
     support_await(&steps, 1);
     for (i = 0; i < OBJECTS; i++) {
         object *o = objects[i];
