@@ -305,7 +305,10 @@ struct biased_same_slot : model_suite<biased_same_slot, 2, false> {
     }
     void body(unsigned i)
     {
-        a->turn();
+        lw_biased_mutex_lock(&a->m);
+        MODEL_ASSERT(lw_biased_mutex_is_locked(&a->m)); /* the claim may come here */
+        a->add();
+        lw_biased_mutex_unlock(&a->m);
         if (i == 0) {
             b->turn();
         }

@@ -177,6 +177,20 @@ DOMAIN = "src/base/domain.c"
 
 REDUNDANT = (
     Redundant(
+        "src/locks/biased_mutex.c",
+        "return lw_atomic_load_acquire_ptr(&m->word);",
+        WEAKER,
+        "for the record that the word names: its memory, which was zeroed by another thread; "
+        "models do not see that",
+    ),
+    Redundant(
+        "src/locks/biased_mutex.c",
+        "lw_atomic_store_release_ptr(&w->mutex->word, lw_biased_word(w->from, LW_BIASED_TO_));",
+        WEAKER,
+        "the barrier (7) lies between what it passes on and this store, which race detectors do "
+        "not see",
+    ),
+    Redundant(
         "include/latchwork/smr.h",
         "uint64_t epoch = lw_atomic_load_acquire_u64(self->smr_clock);",
         WEAKER,
