@@ -234,7 +234,7 @@ static uint64_t freed_by_next_owner(void)
 
 /* Stores that miss the caches: the store into the slot waits behind them, and the look at the word
  * does not. */
-enum { COLD_LINES = 1 << 20, COLD_STORES = 48, ENTRIES = 12 };
+enum { COLD_LINES = 1 << 20, COLD_STORES = 48, COLD_ENTRIES = 12 };
 static unsigned char cold[COLD_LINES][64];
 
 static lw_biased_mutex_t contended;
@@ -262,15 +262,18 @@ static void be_inside(stress_worker *w)
     /* No locked operation, which would empty the store buffer. */
     CHECK_EQ(__atomic_load_n(&inside, __ATOMIC_RELAXED), 0);
     __atomic_store_n(&inside, w->number + 1, __ATOMIC_RELAXED);
-    spin(support_below(&w->random, 60));
+    spin(w->number == 0 ? 0 : support_below(&w->random, 3000));
     CHECK_EQ(__atomic_load_n(&inside, __ATOMIC_RELAXED), w->number + 1);
     __atomic_store_n(&inside, 0, __ATOMIC_RELAXED);
     w->operations++;
 }
 
-/* The mutex is biased to the first of the two again in each round, as if it had locked it often. */
+/* The mutex is biased to the first of the two again in each round, as if it had locked it often. It
+ * enters a few times behind stores that miss the caches, or over and over, to be interrupted by the
+ * barrier anywhere. */
 static void enter_beside(stress_worker *w, int round)
 {
+    bool is_cold = round % 2 == 0;
     int i;
     if (w->number == 0) {
         lw_biased_mutex_lock(&contended);
@@ -279,8 +282,12 @@ static void enter_beside(stress_worker *w, int round)
         }
         lw_biased_mutex_unlock(&contended);
         __atomic_store_n(&round_number, 2 * round + 1, __ATOMIC_RELEASE);
-        for (i = 0; i < ENTRIES; i++) {
-            store_to_cold_lines(w);
+        for (i = 0; i < COLD_ENTRIES || !is_cold; i++) {
+            if (is_cold) {
+                store_to_cold_lines(w);
+            } else if (__atomic_load_n(&round_number, __ATOMIC_RELAXED) == 2 * round + 2) {
+                break;
+            }
             lw_biased_mutex_lock(&contended);
             be_inside(w);
             lw_biased_mutex_unlock(&contended);

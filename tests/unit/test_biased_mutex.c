@@ -215,6 +215,33 @@ TEST(bias_of_who_is_inside)
     check_quiet(&m);
 }
 
+static void hold(void *arg)
+{
+    lw_biased_mutex_t *m = (lw_biased_mutex_t *)arg;
+    lw_biased_mutex_lock(m);
+    support_reach(&steps, 1);
+    support_await(&steps, 2);
+    lw_biased_mutex_unlock(m);
+}
+
+/* The thread that has the bias looks at the word; the bias is taken away; it goes on. */
+TEST(bias_that_is_lost_on_the_way_in)
+{
+    lw_biased_mutex_t m = LW_BIASED_MUTEX_INIT;
+    lw_thread *self = lw_thread_self();
+    support_thread other;
+    (void)earn_bias(&m);
+    support_start(&other, hold, &m);
+    support_await(&steps, 1);
+    CHECK(!lw_biased_mutex_enter_by_(&m, self, lw_biased_mutex_home_(self, &m)));
+    CHECK(lw_atomic_load_relaxed_ptr(lw_biased_mutex_home_(self, &m)) == NULL);
+    CHECK(lw_biased_mutex_is_locked(&m));
+    CHECK(!lw_biased_mutex_trylock(&m));
+    support_reach(&steps, 2);
+    support_join(&other);
+    check_quiet(&m);
+}
+
 /* ---- Waits ---- */
 
 typedef struct locker {
@@ -778,6 +805,7 @@ static void is_another(void *arg)
 TEST(exit_inside_leaves_it_locked)
 {
     lw_biased_mutex_t m = LW_BIASED_MUTEX_INIT;
+    (void)lw_thread_self();
     support_run(1, exit_inside, &m, 1);
     if (has_membarrier()) {
         support_run(1, is_another, &m, 1);
@@ -888,6 +916,7 @@ TEST(forked_child_finds_locked_what_another_thread_holds)
 {
     lw_biased_mutex_t m = LW_BIASED_MUTEX_INIT;
     support_thread owner;
+    (void)lw_thread_self();
     support_start(&owner, earn_note_and_hold, &m);
     support_await(&steps, 1);
     support_fork_ok(child_finds_it_locked, &m);
