@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tooling import BUILD, ROOT, ToolError, cores, reason, run_logged
 
-C_AREAS = ("locks", "refs", "smr", "map", "thread", "queues")
+C_AREAS = ("locks", "biased", "refs", "smr", "map", "thread", "queues")
 AREAS = (*C_AREAS[:-1], "python", "queues")
 FOLDER = BUILD / "bench"
 LIMIT_S = 1800.0

@@ -5,7 +5,8 @@
 #include <Python.h>
 
 #define OURS(X)                                                                                    \
-    X(lock_latchwork) X(ref_latchwork) X(smr_latchwork) X(map_latchwork) X(thread_latchwork)
+    X(lock_latchwork)                                                                              \
+    X(lock_biased) X(ref_latchwork) X(smr_latchwork) X(map_latchwork) X(thread_latchwork)
 
 #define PEERS(X)                                                                                   \
     X(lock_pthread)                                                                                \

@@ -74,15 +74,20 @@ static inline const void *lw_biased_mutex_exit_(const lw_biased_mutex_t *m)
     return &m->run;
 }
 
-/* The slot of a record that a mutex is noted in, unless that one is in use. */
-static inline lw_atomic_ptr *lw_biased_mutex_home_(lw_thread *self, const lw_biased_mutex_t *m)
+/* The slot of a record that a mutex is noted in, and no other is: a thread that holds another mutex
+ * by the same slot locks this one without its bias. */
+static inline lw_atomic_ptr *lw_biased_mutex_slot_(lw_thread *thread, const lw_biased_mutex_t *m)
 {
-    return &self->biased[lw_park_index_(lw_biased_mutex_exit_(m)) & (LW_BIASED_SLOTS - 1)];
+    return &thread->biased[lw_park_index_(lw_biased_mutex_exit_(m)) & (LW_BIASED_SLOTS - 1)];
 }
 
-static inline bool lw_biased_mutex_enter_by_(lw_biased_mutex_t *m, lw_thread *self,
-                                             lw_atomic_ptr *slot)
+/* The calling thread had the bias when it looked at the word. */
+static inline bool lw_biased_mutex_enter_by_(lw_biased_mutex_t *m, lw_thread *self)
 {
+    lw_atomic_ptr *slot = lw_biased_mutex_slot_(self, m);
+    if (LW_UNLIKELY(lw_atomic_load_relaxed_ptr(slot) != NULL)) {
+        return false;
+    }
     /* (1) release: pairs with the acquire (6), for what was in the slot before. */
     lw_atomic_store_release_ptr(slot, &m->word);
     /* (2) The cheap half of the fence whose dear half is (7): either this look sees the claim, or
@@ -98,13 +103,8 @@ static inline bool lw_biased_mutex_enter_by_(lw_biased_mutex_t *m, lw_thread *se
 static inline bool lw_biased_mutex_enter_(lw_biased_mutex_t *m)
 {
     lw_thread *self = LW_TLS_SLOT_()->self;
-    lw_atomic_ptr *slot;
-    if (LW_UNLIKELY(lw_atomic_load_relaxed_ptr(&m->word) != self) || LW_UNLIKELY(self == NULL)) {
-        return false;
-    }
-    slot = lw_biased_mutex_home_(self, m);
-    return LW_LIKELY(lw_atomic_load_relaxed_ptr(slot) == NULL) &&
-           lw_biased_mutex_enter_by_(m, self, slot);
+    return LW_LIKELY(lw_atomic_load_relaxed_ptr(&m->word) == self) && LW_LIKELY(self != NULL) &&
+           lw_biased_mutex_enter_by_(m, self);
 }
 
 static inline void lw_biased_mutex_leave_(const lw_biased_mutex_t *m, lw_atomic_ptr *slot)
@@ -158,7 +158,7 @@ static inline void lw_biased_mutex_unlock(lw_biased_mutex_t *m)
 {
     lw_thread *self = LW_TLS_SLOT_()->self;
     if (LW_LIKELY(self != NULL)) {
-        lw_atomic_ptr *slot = lw_biased_mutex_home_(self, m);
+        lw_atomic_ptr *slot = lw_biased_mutex_slot_(self, m);
         /* Only this thread writes it: it is inside by its bias, or by the word. */
         if (LW_LIKELY(lw_atomic_load_relaxed_ptr(slot) == &m->word)) {
             lw_biased_mutex_leave_(m, slot);

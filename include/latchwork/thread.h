@@ -17,10 +17,10 @@ LW_EXTERN_C_BEGIN
 typedef struct lw_thread lw_thread;
 typedef struct lw_tls_slot lw_tls_slot;
 
-/* How many biased mutexes a thread can be in at once by its bias. A power of two; a part of the
- * ABI. */
+/* Which of a thread's biased mutexes share a slot depends on their addresses. A power of two; a part
+ * of the ABI. */
 #if !defined(LW_ATOMIC_RELACY)
-#define LW_BIASED_SLOTS 4
+#define LW_BIASED_SLOTS 8
 #endif
 
 /* What the low bits of a biased mutex's word say (biased_mutex.h), here for the child of a fork. */

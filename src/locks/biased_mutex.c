@@ -40,18 +40,11 @@ static void *lw_biased_load(const lw_biased_mutex_t *m)
     return lw_atomic_load_acquire_ptr(&m->word);
 }
 
-/* The slot of the thread's record that the mutex is noted in; NULL: none is, the thread is out. */
-static lw_atomic_ptr *lw_biased_slot(lw_thread *thread, const lw_biased_mutex_t *m)
+/* Whether the thread is inside by its bias, or about to look whether it may be. */
+static bool lw_biased_noted(lw_thread *thread, const lw_biased_mutex_t *m)
 {
-    lw_atomic_ptr *found = NULL;
-    int i;
-    for (i = 0; i < LW_BIASED_SLOTS; i++) {
-        /* (6) acquire: pairs with the releases (1) and (3). */
-        if (lw_atomic_load_acquire_ptr(&thread->biased[i]) == &m->word) {
-            found = &thread->biased[i];
-        }
-    }
-    return found;
+    /* (6) acquire: pairs with the releases (1) and (3). */
+    return lw_atomic_load_acquire_ptr(lw_biased_mutex_slot_(thread, m)) == &m->word;
 }
 
 /* The calling thread's record, of which this copy of the library may not know yet. Makes none. */
@@ -60,18 +53,6 @@ static lw_thread *lw_biased_self(void)
     lw_thread *self = LW_TLS_SLOT_()->self;
     lw_record *record = self == NULL ? lw_thread_record_(lw_domain_get()) : NULL;
     return record != NULL ? &record->head : self;
-}
-
-/* As lw_biased_slot, of the calling thread. */
-static lw_atomic_ptr *lw_biased_own_slot(lw_thread *self, const lw_biased_mutex_t *m)
-{
-    int i;
-    for (i = 0; self != NULL && i < LW_BIASED_SLOTS; i++) {
-        if (lw_atomic_load_relaxed_ptr(&self->biased[i]) == &m->word) {
-            return &self->biased[i];
-        }
-    }
-    return NULL;
 }
 
 /* Whether the calling thread, which is not inside by its bias, has locked it, as far as can be
@@ -88,7 +69,7 @@ bool lw_biased_mutex_is_locked(const lw_biased_mutex_t *m)
     void *word = lw_biased_load(m);
     switch (lw_biased_state(word)) {
     case LW_BIASED_TO_:
-        return lw_biased_slot(lw_biased_thread(word), m) != NULL;
+        return lw_biased_noted(lw_biased_thread(word), m);
     case LW_BIASED_FREE_:
         return false;
     default:
@@ -131,7 +112,7 @@ static bool lw_biased_validate(void *arg)
     const lw_biased_wait *w = (const lw_biased_wait *)arg;
     uintptr_t state;
     if (w->from != NULL) {
-        return lw_biased_slot(w->from, w->mutex) != NULL;
+        return lw_biased_noted(w->from, w->mutex);
     }
     state = lw_biased_state(lw_atomic_load_relaxed_ptr(&w->mutex->word));
     return state == LW_BIASED_LOCKED_ || state == LW_BIASED_CLAIMED_;
@@ -193,27 +174,9 @@ static void lw_biased_check_entry(const lw_biased_mutex_t *m, lw_thread *self, v
                                   int64_t deadline_ns)
 {
     bool locked = lw_biased_state(word) == LW_BIASED_LOCKED_ && lw_biased_thread(word) == self;
-    if (deadline_ns < 0 && self != NULL && (locked || lw_biased_own_slot(self, m) != NULL)) {
+    if (deadline_ns < 0 && self != NULL && (locked || lw_biased_noted(self, m))) {
         lw_fatal_("lw_biased_mutex_lock", "the calling thread has locked the mutex already");
     }
-}
-
-/* The bias is the calling thread's: enters by whichever slot is free. False: there is none, or the bias
- * was taken away, or it is inside. */
-static bool lw_biased_enter(lw_biased_mutex_t *m, lw_thread *self)
-{
-    lw_atomic_ptr *empty = NULL;
-    int i;
-    for (i = 0; i < LW_BIASED_SLOTS; i++) {
-        void *noted = lw_atomic_load_relaxed_ptr(&self->biased[i]);
-        if (noted == &m->word) {
-            return false;
-        }
-        if (noted == NULL) {
-            empty = &self->biased[i];
-        }
-    }
-    return empty != NULL && lw_biased_mutex_enter_by_(m, self, empty);
 }
 
 /* The mutex is CLAIMED by the calling thread: waits until w->from is out. */
@@ -227,13 +190,14 @@ static lw_status lw_biased_revoke(lw_biased_mutex_t *m, lw_thread *self, lw_bias
          * before, and that is seen from here on; one that has not will see the claim. */
         lw_membarrier_();
     }
-    while (lw_biased_slot(w->from, m) != NULL && status == LW_OK) {
+    while (lw_biased_noted(w->from, m) && status == LW_OK) {
         status = lw_biased_pause(w);
     }
     lw_park_retract_(w->address, w->ticket);
     if (status == LW_OK) {
         lw_atomic_store_relaxed_ptr(&m->word, lw_biased_word(self, LW_BIASED_LOCKED_));
-        LW_PLAIN_SET(m->run, 1);
+        /* Who could not use its own bias gets it back by its unlock. */
+        LW_PLAIN_SET(m->run, w->from == self ? UINT32_MAX : 1);
     } else {
         lw_biased_give_back(w);
     }
@@ -269,12 +233,12 @@ LW_NOINLINE lw_status lw_biased_mutex_lock_slow_(lw_biased_mutex_t *m, int64_t t
         case LW_BIASED_TO_:
             if (thread == self) {
                 lw_biased_check_entry(m, self, word, w.deadline_ns);
-                if (lw_biased_enter(m, self)) {
+                if (lw_biased_mutex_enter_by_(m, self)) {
                     lw_park_retract_(m, w.ticket);
                     return LW_OK;
                 }
             }
-            if (w.deadline_ns == 0 && lw_biased_slot(thread, m) != NULL) {
+            if (w.deadline_ns == 0 && lw_biased_noted(thread, m)) {
                 status = LW_TIMEOUT; /* it is not worth a membarrier */
                 break;
             }
@@ -322,9 +286,8 @@ static bool lw_biased_deserved(lw_biased_mutex_t *m, const lw_thread *self)
 LW_NOINLINE void lw_biased_mutex_unlock_slow_(lw_biased_mutex_t *m)
 {
     lw_thread *self = lw_biased_self();
-    lw_atomic_ptr *slot = lw_biased_own_slot(self, m);
-    if (slot != NULL) {
-        lw_biased_mutex_leave_(m, slot);
+    if (self != NULL && lw_biased_noted(self, m)) {
+        lw_biased_mutex_leave_(m, lw_biased_mutex_slot_(self, m));
         return;
     }
     if (!lw_biased_may_hold(self, lw_atomic_load_relaxed_ptr(&m->word))) {
@@ -341,7 +304,7 @@ LW_NOINLINE void lw_biased_mutex_unlock_slow_(lw_biased_mutex_t *m)
 void lw_biased_mutex_assert_held_(const lw_biased_mutex_t *m)
 {
     lw_thread *self = lw_biased_self();
-    if (lw_biased_own_slot(self, m) == NULL &&
+    if ((self == NULL || !lw_biased_noted(self, m)) &&
         !lw_biased_may_hold(self, lw_atomic_load_relaxed_ptr(&m->word))) {
         lw_fatal_("lw_biased_mutex_assert_held", lw_biased_mutex_is_locked(m)
                                                      ? "another thread has locked the mutex"

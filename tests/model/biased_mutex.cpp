@@ -278,84 +278,61 @@ MODEL_SUITE(biased_freed);
 
 /* Two whose slot is the same: who takes the bias of the one away finds the other there. */
 struct biased_same_slot : model_suite<biased_same_slot, 2, false> {
-    guarded g[LW_BIASED_SLOTS + 1];
-    guarded *a, *b;
+    guarded a, b;
 
     void setup()
     {
-        const lw_thread *self;
-        unsigned i, j;
-        model_attach(0);
-        model_attach(1);
-        self = lw_thread_self();
-        for (i = 0; i < LW_BIASED_SLOTS; i++) {
-            for (j = i + 1; j < LW_BIASED_SLOTS + 1; j++) {
-                if (home(self, g[i]) == home(self, g[j])) {
-                    a = &g[i];
-                    b = &g[j];
-                }
-            }
-        }
-        a->turn();
-        b->turn();
-    }
-    static const lw_atomic_ptr *home(const lw_thread *self, const guarded &one)
-    {
-        return lw_biased_mutex_home_((lw_thread *)self, &one.m);
+        bias_to_first(a, 2);
+        b.turn();
     }
     void body(unsigned i)
     {
-        lw_biased_mutex_lock(&a->m);
-        MODEL_ASSERT(lw_biased_mutex_is_locked(&a->m)); /* the claim may come here */
-        a->add();
-        lw_biased_mutex_unlock(&a->m);
+        lw_biased_mutex_lock(&a.m);
+        MODEL_ASSERT(lw_biased_mutex_is_locked(&a.m)); /* the claim may come here */
+        a.add();
+        lw_biased_mutex_unlock(&a.m);
         if (i == 0) {
-            b->turn();
+            b.turn();
         }
     }
     void check()
     {
-        a->check(3);
-        b->check(2);
+        a.check(3);
+        b.check(2);
         check_slots_empty(2);
         check_nobody_announced();
     }
 };
 MODEL_SUITE(biased_same_slot);
 
-/* More held at once than there are slots. */
+/* Held both at once: the second without its bias, which is there again afterwards. */
 struct biased_nested : model_suite<biased_nested, 2, false> {
-    guarded g[LW_BIASED_SLOTS + 1];
+    guarded a, b;
 
     void setup()
     {
-        model_attach(0);
-        model_attach(1);
-        for (guarded &one : g) {
-            one.turn();
-        }
+        bias_to_first(a, 2);
+        b.turn();
     }
     void body(unsigned i)
     {
         if (i != 0) {
-            g[LW_BIASED_SLOTS].turn();
-            g[0].turn();
+            b.turn();
             return;
         }
-        for (guarded &one : g) {
-            lw_biased_mutex_lock(&one.m);
-        }
-        for (guarded &one : g) {
-            one.add();
-            lw_biased_mutex_unlock(&one.m);
-        }
+        lw_biased_mutex_lock(&a.m);
+        lw_biased_mutex_lock(&b.m);
+        a.add();
+        b.add();
+        lw_biased_mutex_unlock(&a.m);
+        MODEL_ASSERT(!lw_biased_mutex_trylock(&b.m));
+        lw_biased_mutex_unlock(&b.m);
+        b.turn();
     }
     void check()
     {
-        unsigned i;
-        for (i = 0; i < LW_BIASED_SLOTS + 1; i++) {
-            g[i].check(i == 0 || i == LW_BIASED_SLOTS ? 3 : 2);
-        }
+        a.check(2);
+        b.check(4);
         check_slots_empty(2);
         check_nobody_announced();
     }

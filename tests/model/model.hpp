@@ -16,7 +16,7 @@
 #define LW_PARK_QUEUES 1
 #endif
 #ifndef LW_BIASED_SLOTS
-#define LW_BIASED_SLOTS 2
+#define LW_BIASED_SLOTS 1
 #endif
 #define LW_MUTEX_SPINS 0
 #define LW_PARK_QUIET 1

@@ -223,7 +223,7 @@ PLANTS = (
         (
             Edit(
                 BIASED,
-                "while (lw_biased_slot(w->from, m) != NULL && status == LW_OK) {",
+                "while (lw_biased_noted(w->from, m) && status == LW_OK) {",
                 "while (w->mutex == NULL) {",
             ),
         ),
@@ -252,7 +252,7 @@ PLANTS = (
             Edit(
                 BIASED,
                 "            /* (8) acquire",
-                "            bool noted;\n            noted = lw_biased_slot(thread, m) != NULL;\n"
+                "            bool noted;\n            noted = lw_biased_noted(thread, m);\n"
                 "            /* (8) acquire",
             ),
         ),
@@ -270,8 +270,8 @@ PLANTS = (
             ),
             Edit(
                 BIASED,
-                "if (slot != NULL) {\n        lw_biased_mutex_leave_",
-                "if (slot == &m->word) {\n        lw_biased_mutex_leave_",
+                "if (self != NULL && lw_biased_noted(self, m)) {",
+                "if (self != NULL && lw_atomic_load_relaxed_ptr(&m->word) == self) {",
             ),
         ),
         ("biased_pair",),
@@ -348,9 +348,8 @@ PLANTS = (
         (
             Edit(
                 BIASED_H,
-                "return LW_LIKELY(lw_atomic_load_relaxed_ptr(slot) == NULL) &&\n           "
-                "lw_biased_mutex_enter_by_(m, self, slot);",
-                "return lw_biased_mutex_enter_by_(m, self, slot);",
+                "if (LW_UNLIKELY(lw_atomic_load_relaxed_ptr(slot) != NULL)) {",
+                "if (slot == NULL) {",
             ),
         ),
         ("biased_nested",),

@@ -264,7 +264,7 @@ PLANTS = (
         (
             Edit(
                 BIASED,
-                "while (lw_biased_slot(w->from, m) != NULL && status == LW_OK) {",
+                "while (lw_biased_noted(w->from, m) && status == LW_OK) {",
                 "while (w->mutex == NULL) {",
             ),
         ),
@@ -290,8 +290,8 @@ PLANTS = (
             ),
             Edit(
                 BIASED,
-                "    if (slot != NULL) {\n        lw_biased_mutex_leave_",
-                "    if (slot == &m->word) {\n        lw_biased_mutex_leave_",
+                "    if (self != NULL && lw_biased_noted(self, m)) {",
+                "    if (self != NULL && lw_atomic_load_relaxed_ptr(&m->word) == self) {",
             ),
         ),
         (
@@ -305,8 +305,8 @@ PLANTS = (
         (
             Edit(
                 BIASED_H,
-                "LW_LIKELY(lw_atomic_load_relaxed_ptr(slot) == NULL) &&",
-                "LW_LIKELY(slot != NULL) &&",
+                "if (LW_UNLIKELY(lw_atomic_load_relaxed_ptr(slot) != NULL)) {",
+                "if (slot == NULL) {",
             ),
         ),
         (Catch("test_biased_mutex", "many_held_at_once", "FAILED|not locked|has locked"),),
