@@ -204,10 +204,24 @@ static lw_status lw_biased_revoke(lw_biased_mutex_t *m, lw_thread *self, lw_bias
     return status;
 }
 
-LW_NOINLINE lw_status lw_biased_mutex_lock_slow_(lw_biased_mutex_t *m, int64_t timeout_ns,
-                                                 unsigned flags)
+/* `word`, which was seen, says FREE. */
+static bool lw_biased_take(lw_biased_mutex_t *m, lw_thread *self, void *word)
 {
-    lw_thread *self = lw_thread_self();
+    lw_thread *last = lw_biased_thread(word);
+    uint32_t run;
+    /* (5) acquire: pairs with (9). */
+    if (!lw_atomic_cas_acquire_ptr(&m->word, &word, lw_biased_word(self, LW_BIASED_LOCKED_))) {
+        return false;
+    }
+    run = last == self && self != NULL ? LW_PLAIN_GET(m->run) : 0;
+    LW_PLAIN_SET(m->run, run + 1);
+    return true;
+}
+
+/* Takes the bias away, or waits. */
+static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *self,
+                                            int64_t timeout_ns, unsigned flags)
+{
     lw_status status = LW_OK;
     lw_biased_wait w = {m, NULL, m, 0, -1, flags, 0};
     if (timeout_ns == 0) {
@@ -221,11 +235,7 @@ LW_NOINLINE lw_status lw_biased_mutex_lock_slow_(lw_biased_mutex_t *m, int64_t t
         lw_thread *thread = lw_biased_thread(word);
         switch (lw_biased_state(word)) {
         case LW_BIASED_FREE_:
-            /* (5) acquire: pairs with (9). */
-            if (lw_atomic_cas_acquire_ptr(&m->word, &word,
-                                          lw_biased_word(self, LW_BIASED_LOCKED_))) {
-                uint32_t run = thread == self && self != NULL ? LW_PLAIN_GET(m->run) : 0;
-                LW_PLAIN_SET(m->run, run + 1);
+            if (lw_biased_take(m, self, word)) {
                 lw_park_retract_(m, w.ticket);
                 return LW_OK;
             }
@@ -260,6 +270,18 @@ LW_NOINLINE lw_status lw_biased_mutex_lock_slow_(lw_biased_mutex_t *m, int64_t t
     }
     lw_park_retract_(m, w.ticket);
     return status;
+}
+
+LW_NOINLINE lw_status lw_biased_mutex_lock_slow_(lw_biased_mutex_t *m, int64_t timeout_ns,
+                                                 unsigned flags)
+{
+    lw_thread *self = lw_thread_self();
+    void *word = lw_biased_load(m);
+    if (LW_LIKELY(lw_biased_state(word) == LW_BIASED_FREE_) &&
+        LW_LIKELY(lw_biased_take(m, self, word))) {
+        return LW_OK;
+    }
+    return lw_biased_lock(m, self, timeout_ns, flags);
 }
 
 /* ---- unlock ---- */
