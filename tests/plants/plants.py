@@ -409,8 +409,8 @@ PLANTS = (
         (
             Edit(
                 BIASED,
-                "thread == self && self != NULL ? LW_PLAIN_GET(m->run) : 0",
-                "thread != NULL ? LW_PLAIN_GET(m->run) : 0",
+                "last == self && self != NULL ? LW_PLAIN_GET(m->run) : 0",
+                "last != NULL ? LW_PLAIN_GET(m->run) : 0",
             ),
         ),
         (Catch("test_biased_mutex", "bias_goes_to_who_locks_it_often_in_a_row"),),
