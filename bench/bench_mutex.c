@@ -11,5 +11,6 @@ typedef char lock_local;
 #define lock_drop(l, c) ((void)(c), lw_mutex_unlock(l))
 #define LOCK_TRY(l, c) ((void)(c), lw_mutex_trylock(l))
 #define LOCK_BLOCKS
+#define LOCK_BESIDE "lw_mutex"
 
 #include "lock_rows.h"

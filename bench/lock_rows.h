@@ -10,18 +10,28 @@
  *   LOCK_BLOCKS      waiters sleep: rows with threads that are attached to Python
  *   LOCK_FIFO_SPIN   waiters spin in a fixed order: no row with more threads than processors, since
  *                    each hand-over to a thread that does not run costs a time slice
+ *   LOCK_BIASED      it is for one thread that uses it nearly always: the rows of that area alone
+ *   LOCK_BESIDE      its name among those, if it is not LOCK_NAME
  * and gets register_LOCK_ID(). */
 #include "rows.h"
+
+#include <sched.h>
+
+#ifndef LOCK_BESIDE
+#define LOCK_BESIDE LOCK_NAME
+#endif
 
 typedef struct lock_shared {
     BENCH_CACHE_LINE lock_t lock;
     BENCH_CACHE_LINE uint64_t counter;
     bool attached;
+    BENCH_CACHE_LINE int turn; /* whose it is, of two threads */
 } lock_shared;
 
 typedef struct lock_user {
     lock_shared *shared;
     void *python;
+    int index;
 } lock_user;
 
 static void *lock_setup(int threads)
@@ -42,7 +52,7 @@ static void lock_teardown(void *shared)
 static void *lock_begin(void *shared, int index)
 {
     lock_user *u = (lock_user *)bench_alloc(sizeof *u);
-    (void)index;
+    u->index = index;
     u->shared = (lock_shared *)shared;
     if (u->shared->attached)
         u->python = bench_python_begin();
@@ -71,6 +81,34 @@ static uint64_t lock_free_pair(void *local, size_t n)
     return n;
 }
 
+/* A batch each, one thread after the other. */
+static uint64_t lock_in_turns(void *local, size_t n)
+{
+    lock_user *u = (lock_user *)local;
+    lock_shared *s = u->shared;
+    while (__atomic_load_n(&s->turn, __ATOMIC_ACQUIRE) != u->index)
+        sched_yield();
+    (void)lock_free_pair(local, n);
+    __atomic_store_n(&s->turn, 1 - u->index, __ATOMIC_RELEASE);
+    return n;
+}
+
+static void lock_add_biased(const char *name)
+{
+    gb_row row = {"biased",   "take and drop, free", name,       1,        1024,
+                  lock_setup, lock_teardown,         lock_begin, lock_end, lock_free_pair};
+    gb_add(&row);
+    row.threads = 2;
+    row.body = lock_in_turns;
+    row.row = "in turns of 16384";
+    row.batch = 16384;
+    gb_add(&row);
+    row.row = "in turns of 1024";
+    row.batch = 1024;
+    gb_add(&row);
+}
+
+#ifndef LOCK_BIASED
 #ifdef LOCK_TRY
 static uint64_t lock_try_pair(void *local, size_t n)
 {
@@ -138,9 +176,11 @@ static void *lock_setup_attached(int threads)
     return s;
 }
 #endif
+#endif
 
 BENCH_REGISTER(LOCK_ID)(void)
 {
+#ifndef LOCK_BIASED
     gb_row row = {"locks",    "take and drop, free", LOCK_NAME,  1,        1024,
                   lock_setup, lock_teardown,         lock_begin, lock_end, lock_free_pair};
     gb_add(&row);
@@ -171,4 +211,6 @@ BENCH_REGISTER(LOCK_ID)(void)
         gb_add(&row);
     }
 #endif
+#endif
+    lock_add_biased(LOCK_BESIDE);
 }

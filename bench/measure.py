@@ -15,6 +15,7 @@ from tooling import BUILD, ROOT, ToolError, cores, reason, run_logged
 
 C_AREAS = (
     "locks",
+    "biased",
     "rwlocks",
     "shared_rwlocks",
     "sections",

@@ -6,6 +6,7 @@
 
 #define OURS(X)                                                                                    \
     X(lock_latchwork)                                                                              \
+    X(lock_biased)                                                                                 \
     X(critical_latchwork)                                                                          \
     X(rmutex_latchwork)                                                                            \
     X(cond_latchwork)                                                                              \

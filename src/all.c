@@ -19,6 +19,7 @@
 #include "base/thread.c"
 
 #include "locks/barrier.c"
+#include "locks/biased_mutex.c"
 #include "locks/cond.c"
 #include "locks/critical.c"
 #include "locks/event.c"

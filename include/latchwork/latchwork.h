@@ -5,6 +5,7 @@
 
 #include <latchwork/atomic.h>
 #include <latchwork/barrier.h>
+#include <latchwork/biased_mutex.h>
 #include <latchwork/cond.h>
 #include <latchwork/config.h>
 #include <latchwork/critical.h>

@@ -42,6 +42,21 @@ struct lw_held_ {
 /* In such a slot: the lock counts this one, too. */
 #define LW_THREAD_READ_COUNTED_ ((uintptr_t)1)
 
+/* Which of a thread's biased mutexes share a slot depends on their addresses. A power of two; a part
+ * of the ABI. */
+#if !defined(LW_ATOMIC_RELACY)
+#define LW_BIASED_SLOTS 8
+#endif
+
+/* What the low bits of a biased mutex's word say (biased_mutex.h), here for the child of a fork. */
+enum {
+    LW_BIASED_TO_ = 0,
+    LW_BIASED_CLAIMED_ = 1,
+    LW_BIASED_LOCKED_ = 2,
+    LW_BIASED_FREE_ = 3,
+};
+#define LW_BIASED_STATE_ ((uintptr_t)3)
+
 /* The part of a record that inline code reads. The rest lies behind it, in src/base/. */
 struct lw_thread {
     /* smr.h. Written by the owner alone, read by whoever reclaims. */
@@ -55,6 +70,8 @@ struct lw_thread {
     lw_held_ *held;
     /* shared_rwlock.h. Written by the owner alone, read by writers: the locks it holds. */
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_ptr reads[LW_THREAD_READS_];
+    /* biased_mutex.h. Written by the owner alone, read by whoever takes a bias back. */
+    lw_atomic_ptr biased[LW_BIASED_SLOTS]; /* words of the mutexes it is in, or about to be */
 };
 
 /* Each copy of the library caches the record in a thread-local slot of its own; the record lists

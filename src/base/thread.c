@@ -47,6 +47,18 @@ static void lw_record_give(lw_domain *d, lw_record *r)
     lw_rawlock_unlock_(&d->lock);
 }
 
+/* A mutex that its thread ended in stays locked, and belongs to no later thread: nor does the
+ * record. */
+static bool lw_record_locks(const lw_record *r)
+{
+    bool locks = false;
+    int i;
+    for (i = 0; i < LW_BIASED_SLOTS; i++) {
+        locks |= lw_atomic_load_relaxed_ptr(&r->head.biased[i]) != NULL;
+    }
+    return locks;
+}
+
 /* What the key holds for a thread: its record; or, without one, a number with the lowest bit set:
  * how many of its sections without a record are open. */
 #define LW_KEY_NUMBER ((uintptr_t)1)
@@ -226,7 +238,9 @@ void lw_thread_exit_(void *value)
     LW_TLS_SLOT_()->exited = 1;
     (void)lw_key_set_(d->key, NULL);
     r->head.held = NULL;
-    lw_record_give(d, r);
+    if (!lw_record_locks(r)) {
+        lw_record_give(d, r);
+    }
     /* Release: this thread's sections happen before a lone thread's frees (smr.c). */
     (void)lw_atomic_sub_release_u64(&d->live, 1);
 }
@@ -304,6 +318,19 @@ static void lw_record_forked(lw_record *r)
     r->in_use = false;
 }
 
+/* Who was about to take the bias of a mutex that this thread is in is gone: the bias stays. */
+static void lw_record_unclaim(lw_record *self)
+{
+    int i;
+    for (i = 0; i < LW_BIASED_SLOTS; i++) {
+        lw_atomic_ptr *word = (lw_atomic_ptr *)lw_atomic_load_relaxed_ptr(&self->head.biased[i]);
+        if (word != NULL && ((uintptr_t)lw_atomic_load_relaxed_ptr(word) & LW_BIASED_STATE_) ==
+                                LW_BIASED_CLAIMED_) {
+            lw_atomic_store_relaxed_ptr(word, &self->head);
+        }
+    }
+}
+
 static void lw_fork_child(void)
 {
     lw_domain *d = lw_domain_forked_();
@@ -319,8 +346,12 @@ static void lw_fork_child(void)
     for (r = (lw_record *)lw_atomic_load_relaxed_ptr(&d->records); r != NULL;
          r = LW_PLAIN_GET(r->next)) {
         (void)lw_rawlock_forked_(&r->ref_lock);
-        if (r != self) {
-            lw_record_forked(r);
+        if (r == self) {
+            lw_record_unclaim(r);
+            continue;
+        }
+        lw_record_forked(r);
+        if (!lw_record_locks(r)) {
             r->next_free = d->free_records;
             d->free_records = r;
         }

@@ -15,6 +15,9 @@
 #ifndef LW_PARK_QUEUES
 #define LW_PARK_QUEUES 1
 #endif
+#ifndef LW_BIASED_SLOTS
+#define LW_BIASED_SLOTS 1
+#endif
 #define LW_MUTEX_SPINS 0
 #define LW_RWLOCK_SPINS 0
 #define LW_SHARED_RWLOCK_SPINS 0
@@ -394,9 +397,11 @@ void model_thread_exit(void)
     }
 }
 
-/* Once the domain is made and the modules have registered themselves. The exit of a thread reads
- * its own slots, and an end of a read lock there has operations before and after it. */
-static const char *const model_quiet[] = {"domain.c", "lw_module", "lw_thread_end_reads", NULL};
+/* Once the domain is made and the modules have registered themselves; and of what the thread alone
+ * writes. The exit of a thread reads its own slots, and an end of a read lock there has operations
+ * before and after it. */
+static const char *const model_quiet[] = {"domain.c", "lw_module", "lw_thread_end_reads",
+                                          "lw_record_locks", NULL};
 
 /* Makes a thread's record beforehand, for a suite that is not about that. */
 static inline void model_attach(int thread)

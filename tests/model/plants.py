@@ -39,6 +39,8 @@ RWLOCK = "src/locks/rwlock.c"
 RWLOCK_H = "include/latchwork/rwlock.h"
 SHARED = "src/locks/shared_rwlock.c"
 SHARED_H = "include/latchwork/shared_rwlock.h"
+BIASED = "src/locks/biased_mutex.c"
+BIASED_H = "include/latchwork/biased_mutex.h"
 REF = "src/lifetime/ref.c"
 SMR = "src/lifetime/smr.c"
 SMR_H = "include/latchwork/smr.h"
@@ -898,6 +900,158 @@ PLANTS = (
             ),
         ),
         ("shared_freed",),
+    ),
+    # ---- biased mutex ----
+    Plant(
+        "L1-no-second-look",
+        "who enters by the bias does not look again whether it is still its own",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED_H,
+                "if (LW_LIKELY(lw_atomic_load_relaxed_ptr(&m->word) == self)) {",
+                "if (self != NULL) {",
+            ),
+        ),
+        ("biased_pair",),
+    ),
+    Plant(
+        "L2-revoked-without-a-wait",
+        "who takes the bias away does not wait until its thread is out",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED,
+                "while (lw_biased_noted(w->from, m) && status == LW_OK) {",
+                "while (w->mutex == NULL) {",
+            ),
+        ),
+        ("biased_pair",),
+    ),
+    Plant(
+        "L3-no-membarrier",
+        "who takes the bias away looks into a slot that its thread has filled, but not shown yet",
+        "biased_mutex",
+        (Edit(BIASED, "        lw_membarrier_();\n", ""),),
+        ("biased_pair",),
+    ),
+    Plant(
+        "L4-slots-looked-at-before-the-claim",
+        "a thread that enters between the look and the claim is not waited for",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED,
+                "w.from = thread;",
+                "w.from = thread;\n                if (!noted) {\n"
+                "                    lw_atomic_store_relaxed_ptr(\n"
+                "                        &m->word, lw_biased_word(self, LW_BIASED_LOCKED_));\n"
+                "                    return LW_OK;\n                }",
+            ),
+            Edit(
+                BIASED,
+                "            /* (8) acquire",
+                "            bool noted;\n            noted = lw_biased_noted(thread, m);\n"
+                "            /* (8) acquire",
+            ),
+        ),
+        ("biased_pair",),
+    ),
+    Plant(
+        "L5-unlock-by-the-word",
+        "a thread whose bias is being taken away unlocks as if it had none",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED_H,
+                "if (LW_LIKELY(lw_atomic_load_relaxed_ptr(slot) == &m->word)) {",
+                "if (LW_LIKELY(lw_atomic_load_relaxed_ptr(&m->word) == self)) {",
+            ),
+            Edit(
+                BIASED,
+                "if (self != NULL && lw_biased_noted(self, m)) {",
+                "if (self != NULL && lw_atomic_load_relaxed_ptr(&m->word) == self) {",
+            ),
+        ),
+        ("biased_pair",),
+    ),
+    Plant(
+        "L6-back-out-tells-nobody",
+        "a thread that did not enter after all leaves the one asleep that has seen it",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED,
+                "    lw_biased_mutex_leave_(m, slot);\n}\n\n/* ---- waits",
+                "    (void)m;\n    lw_atomic_store_release_ptr(slot, NULL);\n}\n\n/* ---- waits",
+            ),
+        ),
+        ("biased_pair",),
+    ),
+    Plant(
+        "L7-given-back-to-one",
+        "a bias that is given back wakes its thread alone, whose unlock wakes nobody",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED,
+                "(void)lw_unpark_all(w->mutex, 0);",
+                "(void)lw_unpark_one(w->mutex, NULL, NULL);",
+            ),
+        ),
+        ("biased_ended",),
+    ),
+    Plant(
+        "L8-claim-ends-with-the-thread",
+        "a thread that attaching ends takes its claim with it",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED,
+                "if (w->from != NULL) {\n        lw_biased_give_back(w);\n    } else {",
+                "if (w->from == NULL) {",
+            ),
+        ),
+        ("biased_ended",),
+    ),
+    Plant(
+        "L9-claim-kept-after-the-time",
+        "who gives up leaves the mutex claimed",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED,
+                "} else {\n        lw_biased_give_back(w);\n    }\n    return status;",
+                "}\n    return status;",
+            ),
+        ),
+        ("biased_timed", "biased_interrupted"),
+    ),
+    Plant(
+        "L10-unlock-touches-the-mutex-afterwards",
+        "by then it may be freed",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED_H,
+                "/* (4) As (4) in mutex.h,",
+                "(void)lw_atomic_load_relaxed_ptr(&m->word);\n    /* (4) As (4) in mutex.h,",
+            ),
+        ),
+        ("biased_freed",),
+    ),
+    Plant(
+        "L11-slot-in-use-overwritten",
+        "a thread that holds another mutex by the same slot forgets that one",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED_H,
+                "if (LW_UNLIKELY(lw_atomic_load_relaxed_ptr(slot) != NULL)) {",
+                "if (slot == NULL) {",
+            ),
+        ),
+        ("biased_nested",),
     ),
     # ---- ref ----
     Plant(

@@ -216,6 +216,24 @@ AREAS = {
             "shared_freed": Suite(2, 4, fences=ALL_FENCES),
         },
     ),
+    "biased_mutex": Area(
+        "biased_mutex.cpp",
+        ("include/latchwork/biased_mutex.h", "src/locks/biased_mutex.c"),
+        {
+            "biased_pair": Suite(3, 5, fences=ALL_FENCES),
+            "biased_three": Suite(1, 2, random=20_000, fences=ALL_FENCES),
+            "biased_try": Suite(3, 5, fences=ALL_FENCES),
+            "biased_timed": Suite(1, 2, random=20_000),
+            "biased_interrupted": Suite(2, 4),
+            "biased_ended": Suite(1, 2, random=20_000),
+            "biased_freed": Suite(2, 4, fences=ALL_FENCES),
+            "biased_same_slot": Suite(2, 4, fences=ALL_FENCES),
+            "biased_nested": Suite(2, 3),
+            "biased_inherited": Suite(2, 3),
+            "biased_no_record": Suite(2, 4, fences=ALL_FENCES),
+            "biased_first": Suite(3, 5),
+        },
+    ),
     "ref": Area(
         "ref.cpp",
         ("include/latchwork/ref.h", "src/lifetime/ref.c", "src/base/thread.c"),
@@ -318,6 +336,20 @@ WEAKER = ("relaxed", "acquire", "release")
 DOMAIN = "src/base/domain.c"
 
 REDUNDANT = (
+    Redundant(
+        "src/locks/biased_mutex.c",
+        "return lw_atomic_load_acquire_ptr(&m->word);",
+        WEAKER,
+        "for the record that the word names: its memory, which was zeroed by another thread; "
+        "models do not see that",
+    ),
+    Redundant(
+        "src/locks/biased_mutex.c",
+        "lw_atomic_store_release_ptr(&w->mutex->word, lw_biased_word(w->from, LW_BIASED_TO_));",
+        WEAKER,
+        "the barrier (7) lies between what it passes on and this store, which race detectors do "
+        "not see",
+    ),
     Redundant(
         "include/latchwork/smr.h",
         "uint64_t epoch = lw_atomic_load_acquire_u64(self->smr_clock);",

@@ -62,6 +62,8 @@ RWLOCK = "src/locks/rwlock.c"
 RWLOCK_H = "include/latchwork/rwlock.h"
 SHARED = "src/locks/shared_rwlock.c"
 SHARED_H = "include/latchwork/shared_rwlock.h"
+BIASED = "src/locks/biased_mutex.c"
+BIASED_H = "include/latchwork/biased_mutex.h"
 REF = "src/lifetime/ref.c"
 REF_H = "include/latchwork/ref.h"
 SMR = "src/lifetime/smr.c"
@@ -858,6 +860,176 @@ PLANTS = (
             ),
         ),
         (Catch("test_shared_rwlock", "forked_child_has_the_locks_of_its_thread"),),
+    ),
+    # ---- biased mutex ----
+    Plant(
+        "biased-without-second-look",
+        "who enters by the bias does not look again whether it is still its own",
+        (
+            Edit(
+                BIASED_H,
+                "if (LW_LIKELY(lw_atomic_load_relaxed_ptr(&m->word) == self)) {",
+                "if (self != NULL) {",
+            ),
+        ),
+        (Catch("test_biased_mutex", "bias_that_is_lost_on_the_way_in"),),
+    ),
+    Plant(
+        "biased-revoked-without-wait",
+        "who takes the bias away does not wait until its thread is out",
+        (
+            Edit(
+                BIASED,
+                "while (lw_biased_noted(w->from, m) && status == LW_OK) {",
+                "while (w->mutex == NULL) {",
+            ),
+        ),
+        (
+            Catch("test_biased_mutex", "bias_of_who_is_inside"),
+            Catch("stress_biased_mutex", "exclusion", "FAILED|has locked|not locked"),
+        ),
+    ),
+    Plant(
+        "biased-without-membarrier",
+        "who takes the bias away looks into a slot that its thread has filled, but not shown yet",
+        (Edit(BIASED, "        lw_membarrier_();\n", ""),),
+        (Catch("stress_biased_mutex", "taken_away", seconds=25.0),),
+    ),
+    Plant(
+        "biased-unlock-by-the-word",
+        "a thread whose bias is being taken away unlocks as if it had none",
+        (
+            Edit(
+                BIASED_H,
+                "if (LW_LIKELY(lw_atomic_load_relaxed_ptr(slot) == &m->word)) {",
+                "if (LW_LIKELY(lw_atomic_load_relaxed_ptr(&m->word) == self)) {",
+            ),
+            Edit(
+                BIASED,
+                "    if (self != NULL && lw_biased_noted(self, m)) {",
+                "    if (self != NULL && lw_atomic_load_relaxed_ptr(&m->word) == self) {",
+            ),
+        ),
+        (
+            Catch("test_biased_mutex", "bias_of_who_is_inside", "has locked"),
+            Catch("stress_biased_mutex", "exclusion", "FAILED|has locked|not locked"),
+        ),
+    ),
+    Plant(
+        "biased-slot-overwritten",
+        "a thread that holds another mutex by the same slot forgets that one",
+        (
+            Edit(
+                BIASED_H,
+                "if (LW_UNLIKELY(lw_atomic_load_relaxed_ptr(slot) != NULL)) {",
+                "if (slot == NULL) {",
+            ),
+        ),
+        (Catch("test_biased_mutex", "many_held_at_once", "FAILED|not locked|has locked"),),
+    ),
+    Plant(
+        "biased-leave-without-release",
+        "unlock by the bias has no release order",
+        (
+            Edit(
+                BIASED_H,
+                "lw_atomic_store_release_ptr(slot, NULL);",
+                "lw_atomic_store_relaxed_ptr(slot, NULL);",
+            ),
+        ),
+        (Catch("stress_biased_mutex", "exclusion", DATA_RACE, "tsan"),),
+    ),
+    Plant(
+        "biased-unlock-touches-later",
+        "unlock by the bias looks at the mutex after the release, when the next owner may have "
+        "freed it",
+        (
+            Edit(
+                BIASED_H,
+                "            lw_biased_mutex_leave_(m, slot);\n            return;",
+                "            lw_biased_mutex_leave_(m, slot);\n"
+                "            (void)lw_atomic_load_relaxed_ptr(&m->word);\n            return;",
+            ),
+        ),
+        (Catch("stress_biased_mutex", "freed_by_next_owner", "heap-use-after-free", "asan"),),
+    ),
+    Plant(
+        "biased-claim-kept",
+        "who gives up leaves the mutex claimed",
+        (
+            Edit(
+                BIASED,
+                "    } else {\n        lw_biased_give_back(w);\n    }\n    return status;",
+                "    }\n    return status;",
+            ),
+        ),
+        (Catch("test_biased_mutex", "bias_of_who_is_inside"),),
+    ),
+    Plant(
+        "biased-claim-lost-with-the-thread",
+        "a thread that attaching ends takes its claim with it",
+        (
+            Edit(
+                BIASED,
+                "    if (w->from != NULL) {\n        lw_biased_give_back(w);\n    } else {",
+                "    if (w->from == NULL) {",
+            ),
+        ),
+        (Catch("test_biased_mutex", "who_ends_with_a_claim_gives_it_back"),),
+    ),
+    Plant(
+        "biased-claim-forked",
+        "a forked child finds claimed what it holds, by a thread that is not there",
+        (
+            Edit(
+                THREAD,
+                "            lw_record_unclaim(r);\n",
+                "            (void)lw_record_unclaim;\n",
+            ),
+        ),
+        (Catch("test_biased_mutex", "forked_child_unlocks_what_it_holds", "FAILED|it hung"),),
+    ),
+    Plant(
+        "biased-record-reused",
+        "a new thread gets the record of one that ended while it held a lock, and the lock with it",
+        (
+            Edit(
+                THREAD,
+                "    if (!lw_record_locks(r)) {\n        lw_record_give",
+                "    {\n        lw_record_give",
+            ),
+        ),
+        (Catch("test_biased_mutex", "exit_inside_leaves_it_locked"),),
+    ),
+    Plant(
+        "biased-record-reused-in-the-child",
+        "a thread of a forked child gets the record of one that held a lock, and the lock with it",
+        (
+            Edit(
+                THREAD,
+                "        if (!lw_record_locks(r)) {\n            r->next_free",
+                "        {\n            r->next_free",
+            ),
+        ),
+        (
+            Catch(
+                "test_biased_mutex",
+                "forked_child_finds_locked_what_another_thread_holds",
+                "FAILED|already",
+            ),
+        ),
+    ),
+    Plant(
+        "biased-to-who-comes-often",
+        "what counts for the bias are locks in a row by whichever threads",
+        (
+            Edit(
+                BIASED,
+                "last == self && self != NULL ? LW_PLAIN_GET(m->run) : 0",
+                "last != NULL ? LW_PLAIN_GET(m->run) : 0",
+            ),
+        ),
+        (Catch("test_biased_mutex", "bias_goes_to_who_locks_it_often_in_a_row"),),
     ),
     # ---- thread ----
     Plant(
