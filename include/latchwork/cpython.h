@@ -74,18 +74,56 @@ LW_API lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeo
  * LW_PY_CRITICAL_BEGIN_N is for three and more: CPython has no such section, so it locks the
  * objects in the order of their addresses and keeps them until the end, whatever happens. Hence
  * the block may not wait, nor call what may (which is nearly all that Python offers, Py_DECREF of
- * unknown objects included), and may not begin inside of another section. The array is sorted,
- * loses what it has twice, and is the section's until the end. */
+ * unknown objects included), and may not begin inside of another section. The array is the
+ * section's until the end, and may be sorted and lose what it has twice. */
 #if defined(Py_GIL_DISABLED)
 
-static inline void lw_py_critical_end_(PyCriticalSection *section)
+LW_API bool lw_py_is_attached(void);
+
+/* Where the end of a thread unwinds its stack (C++, or C with -fexceptions), it may have been ended
+ * on its way into a section, or in a wait inside of one, detached: then CPython has no section. */
+#if defined(__cplusplus) || defined(__EXCEPTIONS)
+#define LW_PY_CRITICAL_THERE_(section) ((section)->begun && lw_py_is_attached())
+#else
+#define LW_PY_CRITICAL_THERE_(section) true
+#endif
+
+typedef struct lw_py_critical_ {
+    PyCriticalSection section;
+    bool begun;
+} lw_py_critical_;
+
+static inline void lw_py_critical_begin_(lw_py_critical_ *c, PyObject *object)
 {
-    PyCriticalSection_End(section);
+    c->begun = false;
+    PyCriticalSection_Begin(&c->section, object);
+    c->begun = true;
 }
 
-static inline void lw_py_critical_end2_(PyCriticalSection2 *section)
+static inline void lw_py_critical_end_(lw_py_critical_ *c)
 {
-    PyCriticalSection2_End(section);
+    if (LW_PY_CRITICAL_THERE_(c)) {
+        PyCriticalSection_End(&c->section);
+    }
+}
+
+typedef struct lw_py_critical2_ {
+    PyCriticalSection2 section;
+    bool begun;
+} lw_py_critical2_;
+
+static inline void lw_py_critical_begin2_(lw_py_critical2_ *c, PyObject *a, PyObject *b)
+{
+    c->begun = false;
+    PyCriticalSection2_Begin(&c->section, a, b);
+    c->begun = true;
+}
+
+static inline void lw_py_critical_end2_(lw_py_critical2_ *c)
+{
+    if (LW_PY_CRITICAL_THERE_(c)) {
+        PyCriticalSection2_End(&c->section);
+    }
 }
 
 typedef struct lw_py_critical_n_ {
@@ -118,12 +156,12 @@ LW_EXTERN_C_BEGIN
 
 #define LW_PY_CRITICAL_BEGIN(object)                                                               \
     {                                                                                              \
-        LW_PY_SECTION_(LW_CRITICAL_NAME_, PyCriticalSection, lw_py_critical_end_);                 \
-        PyCriticalSection_Begin(&LW_CRITICAL_NAME_, (PyObject *)(object));
+        LW_PY_SECTION_(LW_CRITICAL_NAME_, lw_py_critical_, lw_py_critical_end_);                   \
+        lw_py_critical_begin_(&LW_CRITICAL_NAME_, (PyObject *)(object));
 #define LW_PY_CRITICAL_BEGIN2(a, b)                                                                \
     {                                                                                              \
-        LW_PY_SECTION_(LW_CRITICAL_NAME_, PyCriticalSection2, lw_py_critical_end2_);               \
-        PyCriticalSection2_Begin(&LW_CRITICAL_NAME_, (PyObject *)(a), (PyObject *)(b));
+        LW_PY_SECTION_(LW_CRITICAL_NAME_, lw_py_critical2_, lw_py_critical_end2_);                 \
+        lw_py_critical_begin2_(&LW_CRITICAL_NAME_, (PyObject *)(a), (PyObject *)(b));
 #define LW_PY_CRITICAL_BEGIN_N(objects, count)                                                     \
     {                                                                                              \
         LW_PY_SECTION_(LW_CRITICAL_NAME_, lw_py_critical_n_, lw_py_critical_end_n_);               \

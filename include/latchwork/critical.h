@@ -20,7 +20,8 @@
  *
  * Leaving the block by return, goto, break, or a C++ exception ends the section; with a C compiler
  * that knows no cleanup (MSVC) only LW_CRITICAL_END does, and the next end of a section on the
- * thread ends the process with a message. longjmp is never allowed. Sections end on their thread
+ * thread ends the process with a message. longjmp is never allowed. If a host ends the thread in a
+ * wait, the sections that it was in are over, and hold nothing. Sections end on their thread
  * and in the opposite order to their beginning. All memory is the caller's; nothing can fail.
  * Memory orders are those of lw_mutex_lock and lw_mutex_unlock. */
 #ifndef LATCHWORK_CRITICAL_H
@@ -46,6 +47,14 @@ extern LW_API const lw_held_ops_ lw_critical_ops_;
 LW_API void lw_critical_begin_slow_(lw_critical_t *section, lw_mutex_t *mutex);
 LW_API void lw_critical_end_slow_(lw_critical_t *section);
 
+/* For one that may be ended without having begun, by whoever unwinds the stack. */
+static inline void lw_critical_prepare_(lw_critical_t *section)
+{
+    section->held.outer = NULL;
+    section->root = NULL;
+    section->quick = false;
+}
+
 /* Begins a section on one mutex. `section` is the caller's, uninitialised, and stays where it is
  * until the end. Blocking; detaches while it sleeps. */
 static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
@@ -56,6 +65,7 @@ static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
         section->held.outer = self->held;
         section->held.ops = &lw_critical_ops_;
         section->held.active = true;
+        section->held.left = false;
         section->root = &self->held;
         section->set = NULL;
         section->pair[0] = mutex;
@@ -89,11 +99,11 @@ static inline void lw_critical_begin_n(lw_critical_t *section, lw_mutex_t **mute
 static inline void lw_critical_end(lw_critical_t *section)
 {
     lw_held_ *outer = section->held.outer;
-    if (LW_LIKELY(section->quick && *section->root == &section->held)) {
+    if (LW_LIKELY(section->quick && section->held.active && *section->root == &section->held)) {
         *section->root = outer;
         lw_mutex_unlock(section->pair[0]);
-        if (LW_UNLIKELY(outer != NULL) && !outer->active) {
-            lw_held_resume_();
+        if (LW_UNLIKELY(outer != NULL) && (!outer->active || outer->left)) {
+            (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
         }
     } else {
         lw_critical_end_slow_(section);
@@ -111,7 +121,10 @@ LW_EXTERN_C_END
 #define LW_CRITICAL_PASTE_(a, b) LW_CRITICAL_PASTE2_(a, b)
 #if defined(__cplusplus)
 struct lw_critical_guard_ : lw_critical_t {
-    lw_critical_guard_() = default;
+    lw_critical_guard_()
+    {
+        lw_critical_prepare_(this);
+    }
     lw_critical_guard_(const lw_critical_guard_ &) = delete;
     lw_critical_guard_ &operator=(const lw_critical_guard_ &) = delete;
     ~lw_critical_guard_()
@@ -132,17 +145,26 @@ struct lw_critical_guard_ : lw_critical_t {
 #define LW_CRITICAL_LEAVE_ lw_critical_end(&lw_section_)
 #endif
 
+#if defined(__cplusplus)
+#define LW_CRITICAL_PREPARE_(name) ((void)0)
+#else
+#define LW_CRITICAL_PREPARE_(name) lw_critical_prepare_(&name)
+#endif
+
 #define LW_CRITICAL_BEGIN(mutex)                                                                   \
     {                                                                                              \
         LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
+        LW_CRITICAL_PREPARE_(LW_CRITICAL_NAME_);                                                   \
         lw_critical_begin(&LW_CRITICAL_NAME_, (mutex));
 #define LW_CRITICAL_BEGIN2(a, b)                                                                   \
     {                                                                                              \
         LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
+        LW_CRITICAL_PREPARE_(LW_CRITICAL_NAME_);                                                   \
         lw_critical_begin2(&LW_CRITICAL_NAME_, (a), (b));
 #define LW_CRITICAL_BEGIN_N(mutexes, count)                                                        \
     {                                                                                              \
         LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
+        LW_CRITICAL_PREPARE_(LW_CRITICAL_NAME_);                                                   \
         lw_critical_begin_n(&LW_CRITICAL_NAME_, (mutexes), (count));
 #define LW_CRITICAL_END()                                                                          \
     LW_CRITICAL_LEAVE_;                                                                            \

@@ -102,6 +102,9 @@ typedef struct lw_park_how_ {
     int64_t since_ns;
     /* Announces itself (below), until it is taken out of the queue or leaves it. */
     bool announce;
+    /* What it was woken with keeps others waiting. If it then has to wait for its critical section,
+     * `lost` is called, to pass that on, and the result is LW_AGAIN and token 0. */
+    bool gives_way;
 } lw_park_how_;
 
 /* As lw_park. */

@@ -24,13 +24,17 @@ enum { LW_HELD_CRITICAL_ = 1 }; /* a lw_critical_t, of whichever copy of the lib
 typedef struct lw_held_ops_ {
     unsigned kind;
     void (*release)(lw_held_ *held);
-    void (*take)(lw_held_ *held); /* may block */
+    /* All of it or nothing, within a limit; `flags` of park.h. Whether it did. */
+    bool (*take)(lw_held_ *held, int64_t timeout_ns, unsigned flags);
+    /* Its owner has left it, and it is out of the list now. */
+    void (*left)(lw_held_ *held);
 } lw_held_ops_;
 
 struct lw_held_ {
     lw_held_ *outer;
     const lw_held_ops_ *ops;
     bool active;
+    bool left; /* to be ended as soon as it is the innermost */
 };
 
 /* How many read locks of shared_rwlock.h a thread may hold in its record; further ones are counted
@@ -117,12 +121,15 @@ static inline lw_thread *lw_thread_self(void)
     return LW_LIKELY(self != NULL) ? self : lw_thread_attach_();
 }
 
-/* Where the calling thread's list begins. */
+/* Where the calling thread's list begins; makes a record if it can. */
 LW_API lw_held_ **lw_held_root_(void);
+/* The innermost; NULL: none. Makes no record. */
+LW_API lw_held_ *lw_held_top_(void);
 /* Releases what is active, and says whether anything was. */
 LW_API bool lw_held_suspend_(void);
-/* Takes the innermost again, if it is not active. May block; nothing else of the list is held. */
-LW_API void lw_held_resume_(void);
+/* Ends what was left, and takes the innermost again if it is not active, within a limit. Nothing
+ * else of the list is held meanwhile. Whether the innermost is active, or there is none. */
+LW_API bool lw_held_resume_(int64_t timeout_ns, unsigned flags);
 
 /* How many threads have a record now, and how many records there are. For tests and reports.
  * Wait-free, any attach state. */

@@ -6,9 +6,13 @@
 #include <latchwork/cpython.h>
 #include <structmember.h> /* before 3.12 the member types live there */
 
-/* How many mutexes critical_section spreads objects over: few objects that are in use at a time
- * share one, and the table is 16 KiB. */
-enum { CORE_SECTION_MUTEXES = 4096 };
+/* critical_section's table: the objects that sections are entered on. */
+enum { CORE_SECTION_LISTS = 64 };
+typedef struct core_section_entry core_section_entry;
+typedef struct core_section_list {
+    lw_mutex_t mutex;
+    core_section_entry *first;
+} core_section_list;
 
 typedef struct core_state {
     PyTypeObject *dict_type;
@@ -24,7 +28,7 @@ typedef struct core_state {
     PyObject *newobj;         /* copyreg.__newobj__ */
     PyObject *missing_method; /* "__missing__" */
     bool cleared;             /* by the collector: the pointers may be NULL */
-    lw_mutex_t section_mutexes[CORE_SECTION_MUTEXES];
+    core_section_list section_lists[CORE_SECTION_LISTS];
 } core_state;
 
 extern PyModuleDef core_module;

@@ -2,12 +2,71 @@
 /* critical_section: sections on any Python objects, over lw_critical_t. */
 #include "core.h"
 
-/* An object's mutex is found by its address. Two objects that share one are a section on both,
- * which is slower and not wrong: a section on what an outer one has is allowed. */
-static lw_mutex_t *mutex_of(core_state *state, PyObject *object)
+/* The mutex of an object while sections are entered on it, or about to be: found by the object's
+ * address, in a table of short lists. */
+struct core_section_entry {
+    core_section_entry *next;
+    PyObject *object; /* borrowed from the sections, which keep it */
+    size_t sections;
+    lw_mutex_t mutex;
+};
+
+static core_section_list *section_list(core_state *state, PyObject *object)
 {
     uint64_t h = (uint64_t)(uintptr_t)object * UINT64_C(0x9e3779b97f4a7c15);
-    return &state->section_mutexes[(h >> 32) % CORE_SECTION_MUTEXES];
+    return &state->section_lists[(h >> 32) % CORE_SECTION_LISTS];
+}
+
+/* NULL with MemoryError. */
+static core_section_entry *entry_get(core_state *state, PyObject *object)
+{
+    core_section_list *list = section_list(state, object);
+    core_section_entry *fresh = NULL, *entry;
+    for (;;) {
+        lw_mutex_lock(&list->mutex);
+        for (entry = list->first; entry != NULL && entry->object != object;) {
+            entry = entry->next;
+        }
+        if (entry == NULL && fresh != NULL) {
+            entry = fresh;
+            fresh = NULL;
+            entry->object = object;
+            entry->next = list->first;
+            list->first = entry;
+        }
+        if (entry != NULL) {
+            entry->sections++;
+        }
+        lw_mutex_unlock(&list->mutex);
+        if (entry != NULL) {
+            PyMem_Free(fresh);
+            return entry;
+        }
+        fresh = PyMem_Calloc(1, sizeof(*fresh)); /* with no lock held */
+        if (fresh == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+    }
+}
+
+static void entry_put(core_state *state, core_section_entry *entry)
+{
+    core_section_list *list = section_list(state, entry->object);
+    bool last;
+    lw_mutex_lock(&list->mutex);
+    last = --entry->sections == 0;
+    if (last) {
+        core_section_entry **at = &list->first;
+        while (*at != entry) {
+            at = &(*at)->next;
+        }
+        *at = entry->next;
+    }
+    lw_mutex_unlock(&list->mutex);
+    if (last) {
+        PyMem_Free(entry);
+    }
 }
 
 enum { SECTION_INLINE = 4 };
@@ -16,7 +75,7 @@ enum {
     SECTION_OUTSIDE,
     SECTION_BUSY,   /* a thread enters or leaves */
     SECTION_INSIDE, /* the thread's list points to it, and owns a reference */
-    SECTION_LEFT,   /* likewise, but its block is over: it ends when it is the innermost again */
+    SECTION_LEFT,   /* likewise, but its block is over (lw_held_.left) */
 };
 
 typedef struct section_object {
@@ -25,8 +84,12 @@ typedef struct section_object {
     lw_atomic_u32 state;
     PyObject *objects; /* a tuple; keeps them, and so their addresses */
     PyObject *weakrefs;
+    core_state *core;     /* while entered; our type keeps the module, and so this */
+    unsigned long thread; /* that entered it */
     lw_mutex_t **set;
+    core_section_entry **entries;
     lw_mutex_t *inline_set[SECTION_INLINE];
+    core_section_entry *inline_entries[SECTION_INLINE];
 } section_object;
 
 static section_object *as_section(PyObject *self)
@@ -39,25 +102,43 @@ static bool section_move(section_object *self, uint32_t from, uint32_t to)
     return lw_atomic_cas_acq_rel_u32(&self->state, &from, to);
 }
 
-/* What the library does with sections; the address says that one lies in a section_object. */
+static void section_put_entries(section_object *self, Py_ssize_t count)
+{
+    for (Py_ssize_t i = 0; i < count; i++) {
+        entry_put(self->core, self->entries[i]);
+    }
+}
+
+static Py_ssize_t section_count(const section_object *self)
+{
+    return self->objects != NULL ? PyTuple_GET_SIZE(self->objects) : 0;
+}
+
+/* What the library does with sections; `left` gets those whose block is over. */
 static void section_release(lw_held_ *held)
 {
     lw_critical_ops_.release(held);
 }
 
-static void section_take(lw_held_ *held)
+static bool section_take(lw_held_ *held, int64_t timeout_ns, unsigned flags)
 {
-    lw_critical_ops_.take(held);
+    return lw_critical_ops_.take(held, timeout_ns, flags);
 }
 
-static const lw_held_ops_ section_ops = {LW_HELD_CRITICAL_, section_release, section_take};
-
-static section_object *section_of(lw_held_ *held)
+static void section_left(lw_held_ *held)
 {
-    return held != NULL && held->ops == &section_ops
-               ? (section_object *)(void *)((char *)held - offsetof(section_object, section.held))
-               : NULL;
+    section_object *self =
+        (section_object *)(void *)((char *)held - offsetof(section_object, section.held));
+    /* By C code that ends a section of its own while detached: then this one is never freed. */
+    if (lw_py_is_attached()) {
+        section_put_entries(self, section_count(self));
+        (void)section_move(self, SECTION_LEFT, SECTION_OUTSIDE);
+        Py_DECREF((PyObject *)self);
+    }
 }
+
+static const lw_held_ops_ section_ops = {LW_HELD_CRITICAL_, section_release, section_take,
+                                         section_left};
 
 static PyObject *section_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
@@ -71,10 +152,18 @@ static PyObject *section_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
                         "this critical section has been entered already: make another one");
         return NULL;
     }
-    Py_ssize_t count = self->objects != NULL ? PyTuple_GET_SIZE(self->objects) : 0;
+    Py_ssize_t count = section_count(self), got = 0;
+    self->core = state;
+    while (got < count) {
+        self->entries[got] = entry_get(state, PyTuple_GET_ITEM(self->objects, got));
+        if (self->entries[got] == NULL) {
+            goto failed;
+        }
+        got++;
+    }
     for (;;) {
         for (Py_ssize_t i = 0; i < count; i++) {
-            self->set[i] = mutex_of(state, PyTuple_GET_ITEM(self->objects, i));
+            self->set[i] = &self->entries[i]->mutex;
         }
         lw_status status = lw_critical_begin_flags(&self->section, self->set, (size_t)count, -1,
                                                    LW_WAIT_INTERRUPTIBLE);
@@ -82,52 +171,47 @@ static PyObject *section_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
             break;
         }
         if (PyErr_CheckSignals() < 0) {
-            (void)section_move(self, SECTION_BUSY, SECTION_OUTSIDE);
-            return NULL;
+            goto failed;
         }
     }
     self->section.held.ops = &section_ops;
-    Py_INCREF(op);
+    self->thread = PyThread_get_thread_ident();
+    Py_INCREF(op); /* for the thread's list */
     (void)section_move(self, SECTION_BUSY, SECTION_INSIDE);
     Py_RETURN_NONE;
-}
 
-static void section_end(section_object *self, uint32_t state)
-{
-    lw_critical_end(&self->section);
-    (void)section_move(self, state, SECTION_OUTSIDE);
-    Py_DECREF((PyObject *)self);
+failed:
+    section_put_entries(self, got);
+    (void)section_move(self, SECTION_BUSY, SECTION_OUTSIDE);
+    return NULL;
 }
 
 static PyObject *section_exit(PyObject *op, PyObject *const *Py_UNUSED(args),
                               Py_ssize_t Py_UNUSED(nargs))
 {
     section_object *self = as_section(op);
-    lw_held_ **root = lw_held_root_();
     if (!section_move(self, SECTION_INSIDE, SECTION_BUSY)) {
         PyErr_SetString(PyExc_RuntimeError, "this critical section has not been entered");
         return NULL;
     }
-    if (self->section.root != root) {
+    if (self->section.root != lw_held_root_() || self->thread != PyThread_get_thread_ident()) {
         (void)section_move(self, SECTION_BUSY, SECTION_INSIDE);
         PyErr_SetString(PyExc_RuntimeError,
                         "this critical section was entered by another thread, which alone can "
                         "leave it");
         return NULL;
     }
-    if (*root != &self->section.held) {
-        /* A generator that was closed inside of another section, say. */
+    if (lw_held_top_() != &self->section.held) {
+        /* A generator that was closed inside of another section, say: it ends after that. */
         (void)section_move(self, SECTION_BUSY, SECTION_LEFT);
+        self->section.held.left = true;
         Py_RETURN_NONE;
     }
-    section_end(self, SECTION_BUSY);
-    for (;;) {
-        section_object *next = section_of(*root);
-        if (next == NULL || !section_move(next, SECTION_LEFT, SECTION_BUSY)) {
-            Py_RETURN_NONE;
-        }
-        section_end(next, SECTION_BUSY);
-    }
+    lw_critical_end(&self->section);
+    section_put_entries(self, section_count(self));
+    (void)section_move(self, SECTION_BUSY, SECTION_OUTSIDE);
+    Py_DECREF(op);
+    Py_RETURN_NONE;
 }
 
 static PyObject *section_repr(PyObject *self)
@@ -150,10 +234,11 @@ static PyObject *section_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
     }
     self->objects = Py_NewRef(args);
     self->set = self->inline_set;
+    self->entries = self->inline_entries;
     if (count > SECTION_INLINE) {
         self->set = PyMem_New(lw_mutex_t *, (size_t)count);
-        if (self->set == NULL) {
-            self->set = self->inline_set;
+        self->entries = PyMem_New(core_section_entry *, (size_t)count);
+        if (self->set == NULL || self->entries == NULL) {
             Py_DECREF((PyObject *)self);
             return PyErr_NoMemory();
         }
@@ -184,6 +269,7 @@ static void section_dealloc(PyObject *op)
     Py_CLEAR(self->objects);
     if (self->set != self->inline_set) {
         PyMem_Free((void *)self->set);
+        PyMem_Free((void *)self->entries);
     }
     core_free_object(op);
 }

@@ -249,7 +249,7 @@ void *lw_block_begin(void)
 void lw_block_end(void *token)
 {
     lw_host_attach_(token);
-    lw_held_resume_();
+    (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
 }
 
 void lw_module_use_(lw_domain *domain, int module, const lw_module_hooks *hooks)

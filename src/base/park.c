@@ -348,8 +348,17 @@ void lw_unpark_wake_(lw_unpark_taken_ taken, uintptr_t token)
 lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_leave_fn leave,
                   void *arg, int64_t timeout_ns, unsigned flags, uintptr_t *token)
 {
-    lw_park_how_ how = {validate, leave, NULL, NULL, NULL, arg, 0, false};
+    lw_park_how_ how = {validate, leave, NULL, NULL, NULL, arg, 0, false, false};
     return lw_park_with_(address, &how, timeout_ns, flags, token);
+}
+
+typedef struct lw_park_resuming {
+    unsigned flags;
+} lw_park_resuming;
+
+static void lw_park_resume(void *arg)
+{
+    (void)lw_held_resume_(-1, ((const lw_park_resuming *)arg)->flags);
 }
 
 lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t timeout_ns,
@@ -375,6 +384,10 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     LW_PLAIN_SET(w.since_ns, how->since_ns != 0 ? how->since_ns : now_ns);
 
     lw_rawlock_lock_(&q->lock);
+    if (how->announce && !lw_park_ticket_holds_(ticket)) {
+        /* A signal handler has forked, and this is the child. */
+        ticket = lw_park_announce_(address);
+    }
     /* The look under the lock: a waker changes the object first and takes this lock after, so it
      * either finds this waiter in the queue or has made `validate` say no. */
     status = !how->validate(how->arg) ? LW_AGAIN : timeout_ns == 0 ? LW_TIMEOUT : LW_OK;
@@ -421,8 +434,22 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     } else if (host != NULL) {
         lw_host_attach_(host);
     }
-    if (held) {
-        lw_held_resume_();
+    if (held && !lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {
+        lw_park_resuming resuming;
+        resuming.flags = flags & LW_WAIT_ATTACHED;
+        if (status == LW_OK && how->gives_way) {
+            /* It may be long until the section is free, and who has it may need just this. */
+            how->lost(how->arg);
+            if (token != NULL) {
+                *token = 0;
+            }
+            status = LW_AGAIN;
+            lw_park_resume(&resuming);
+        } else if (how->lost != NULL) {
+            lw_guard_(lw_park_resume, &resuming, how->lost, how->arg);
+        } else {
+            lw_park_resume(&resuming);
+        }
     }
     return status;
 }

@@ -270,10 +270,32 @@ lw_held_ **lw_held_root_(void)
     return self != NULL ? &self->held : &slot->held;
 }
 
+/* The same, but makes no record: NULL if the thread has none. A copy of the library that this thread
+ * waits through may not have asked for the record before. */
+static lw_held_ **lw_held_known_root(void)
+{
+    lw_tls_slot *slot = LW_TLS_SLOT_();
+    lw_thread *self = slot->self;
+    lw_record *record;
+    if (slot->held != NULL) {
+        return &slot->held;
+    }
+    if (self == NULL) {
+        record = lw_thread_record_(lw_domain_get());
+        self = record != NULL ? &record->head : NULL;
+    }
+    return self != NULL ? &self->held : NULL;
+}
+
+lw_held_ *lw_held_top_(void)
+{
+    lw_held_ **root = lw_held_known_root();
+    return root != NULL ? *root : NULL;
+}
+
 bool lw_held_suspend_(void)
 {
-    const lw_tls_slot *slot = LW_TLS_SLOT_();
-    lw_held_ *held = slot->held != NULL || slot->self == NULL ? slot->held : slot->self->held;
+    lw_held_ *held = lw_held_top_();
     bool any = held != NULL && held->active;
     for (; held != NULL && held->active; held = held->outer) {
         held->active = false;
@@ -282,13 +304,23 @@ bool lw_held_suspend_(void)
     return any;
 }
 
-void lw_held_resume_(void)
+bool lw_held_resume_(int64_t timeout_ns, unsigned flags)
 {
-    lw_held_ *held = *lw_held_root_();
-    if (held != NULL && !held->active) {
-        held->ops->take(held);
-        held->active = true;
+    lw_held_ **root = lw_held_known_root();
+    lw_held_ *held = root != NULL ? *root : NULL;
+    while (held != NULL && held->left) {
+        *root = held->outer;
+        if (held->active) {
+            held->ops->release(held);
+        }
+        held->ops->left(held);
+        held = *root;
     }
+    if (held != NULL && !held->active) {
+        held->active = held->ops->take(held, timeout_ns, flags);
+        return held->active;
+    }
+    return true;
 }
 
 /* ---- fork ---- No lock is taken before a fork: handlers of the program, which run between ours

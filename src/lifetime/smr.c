@@ -474,9 +474,7 @@ static void lw_smr_pause(unsigned *round)
                      << (*round - LW_SMR_YIELDS > 6 ? 6 : *round - LW_SMR_YIELDS);
         void *host = lw_block_begin();
         lw_sleep_(ns > LW_SMR_SLEEP_MAX_NS ? LW_SMR_SLEEP_MAX_NS : ns);
-        if (host != NULL) {
-            lw_block_end(host);
-        }
+        lw_block_end(host);
     }
     ++*round;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <latchwork/barrier.h>
 
-#include "../platform/platform.h"
+#include "../base/domain_internal.h"
 
 #include <string.h>
 
@@ -17,7 +17,7 @@ typedef struct lw_barrier_party {
     uint32_t state; /* why it did not sleep */
     uint32_t index;
     bool detaches;
-    void *host; /* what lw_block_begin returned */
+    void *host; /* what lw_host_detach_ returned */
     /* Of the last to arrive: */
     lw_barrier_action_fn action;
     void *action_arg;
@@ -97,7 +97,7 @@ static bool lw_barrier_validate_door(void *arg)
 static void lw_barrier_queued(void *arg)
 {
     lw_barrier_party *p = (lw_barrier_party *)arg;
-    p->host = p->detaches ? lw_block_begin() : NULL;
+    p->host = p->detaches ? lw_host_detach_() : NULL;
 }
 
 /* It gives up, and so has not arrived. */
@@ -115,7 +115,7 @@ static void lw_barrier_attach(lw_barrier_party *p)
     void *host = p->host;
     p->host = NULL;
     if (host != NULL) {
-        lw_block_end(host);
+        lw_host_attach_(host);
     }
 }
 
@@ -258,9 +258,9 @@ static lw_status lw_barrier_try(lw_barrier_party *p, int64_t timeout_ns, unsigne
 {
     const void *address = lw_park_beside_(p->barrier);
     lw_park_how_ inside = {
-        lw_barrier_validate, lw_barrier_leave, lw_barrier_queued, NULL, NULL, p, 0, false};
+        lw_barrier_validate, lw_barrier_leave, lw_barrier_queued, NULL, NULL, p, 0, false, false};
     lw_park_how_ door = {
-        lw_barrier_validate_door, NULL, lw_barrier_queued, NULL, NULL, p, 0, false};
+        lw_barrier_validate_door, NULL, lw_barrier_queued, NULL, NULL, p, 0, false, false};
     uintptr_t token = 0;
     lw_status status = lw_park_with_(address, &inside, timeout_ns, flags, &token);
     switch (status) {

@@ -142,7 +142,7 @@ static void lw_biased_lost(void *arg)
 /* One step of a wait: looks, and sleeps when it has looked often. LW_OK: look again. */
 static lw_status lw_biased_pause(lw_biased_wait *w)
 {
-    lw_park_how_ how = {lw_biased_validate, NULL, NULL, NULL, lw_biased_lost, w, 0, false};
+    lw_park_how_ how = {lw_biased_validate, NULL, NULL, NULL, lw_biased_lost, w, 0, false, false};
     int64_t left_ns = -1;
     lw_status status;
     if (w->deadline_ns == 0) {

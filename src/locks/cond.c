@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <latchwork/cond.h>
+#include <latchwork/critical.h>
 
 #include "../platform/platform.h"
 
@@ -99,7 +100,7 @@ lw_status lw_cond_wait_with_(lw_cond_t *c, const lw_cond_lock_ *lock, int64_t ti
 {
     lw_cond_wait_state w;
     lw_park_how_ how = {
-        lw_cond_validate, lw_cond_leave, lw_cond_queued, NULL, lw_cond_lost, &w, 0, false};
+        lw_cond_validate, lw_cond_leave, lw_cond_queued, NULL, lw_cond_lost, &w, 0, false, false};
     lw_status status = LW_TIMEOUT;
     w.cond = c;
     w.address = lw_cond_address_(c);
@@ -134,6 +135,10 @@ static void lw_cond_mutex_lock(void *arg, unsigned flags)
 lw_status lw_cond_wait_mutex_(lw_cond_t *c, lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
     lw_cond_lock_ lock = {lw_cond_mutex_unlock, lw_cond_mutex_lock, m};
+    if (lw_critical_holds(m)) {
+        /* It would be unlocked twice, and resumed before it is locked: a wait for itself. */
+        lw_fatal_("lw_cond_wait", "the mutex was locked by a critical section; lock it plainly");
+    }
     return lw_cond_wait_with_(c, &lock, timeout_ns, flags);
 }
 

@@ -56,38 +56,68 @@ static void lw_critical_release(lw_held_ *held)
     lw_critical_drop(lw_critical_of(held), lw_critical_of(held)->count);
 }
 
+typedef struct lw_critical_taking {
+    lw_critical_t *section;
+    int64_t timeout_ns;
+    unsigned flags;
+    uint32_t taken;
+    lw_status status;
+} lw_critical_taking;
+
 /* In the order of the addresses, so that those who have some and wait for others do not wait for
  * each other. */
-static lw_status lw_critical_take_for(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
+static void lw_critical_take_each(void *arg)
 {
-    lw_mutex_t **set = lw_critical_set(c);
-    int64_t deadline_ns = -1, left_ns = timeout_ns;
-    uint32_t i;
-    if (timeout_ns > 0) {
+    lw_critical_taking *t = (lw_critical_taking *)arg;
+    lw_mutex_t **set = lw_critical_set(t->section);
+    int64_t deadline_ns = -1, left_ns = t->timeout_ns;
+    if (left_ns > 0) {
         int64_t now_ns = lw_now_();
-        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+        deadline_ns = left_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + left_ns;
     }
-    for (i = 0; i < c->count; i++) {
-        lw_status status;
-        if (deadline_ns >= 0 && i > 0) {
+    for (; t->taken < t->section->count; t->taken++) {
+        if (deadline_ns >= 0 && t->taken > 0) {
             left_ns = deadline_ns - lw_now_();
             left_ns = left_ns < 0 ? 0 : left_ns;
         }
-        status = lw_mutex_lock_flags(set[i], left_ns, flags);
-        if (status != LW_OK) {
-            lw_critical_drop(c, i);
-            return status;
+        t->status = lw_mutex_lock_flags(set[t->taken], left_ns, t->flags);
+        if (t->status != LW_OK) {
+            lw_critical_drop(t->section, t->taken);
+            return;
         }
     }
-    return LW_OK;
 }
 
-static void lw_critical_take(lw_held_ *held)
+/* The thread ends in one of the waits. */
+static void lw_critical_taking_ended(void *arg)
 {
-    (void)lw_critical_take_for(lw_critical_of(held), -1, LW_WAIT_DEFAULT);
+    const lw_critical_taking *t = (const lw_critical_taking *)arg;
+    lw_critical_drop(t->section, t->taken);
 }
 
-const lw_held_ops_ lw_critical_ops_ = {LW_HELD_CRITICAL_, lw_critical_release, lw_critical_take};
+static lw_status lw_critical_take_for(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
+{
+    lw_critical_taking taking;
+    taking.section = c;
+    taking.timeout_ns = timeout_ns;
+    taking.flags = flags;
+    taking.taken = 0;
+    taking.status = LW_OK;
+    if (c->count < 2) {
+        lw_critical_take_each(&taking);
+    } else {
+        lw_guard_(lw_critical_take_each, &taking, lw_critical_taking_ended, &taking);
+    }
+    return taking.status;
+}
+
+static bool lw_critical_take(lw_held_ *held, int64_t timeout_ns, unsigned flags)
+{
+    return lw_critical_take_for(lw_critical_of(held), timeout_ns, flags) == LW_OK;
+}
+
+const lw_held_ops_ lw_critical_ops_ = {LW_HELD_CRITICAL_, lw_critical_release, lw_critical_take,
+                                       NULL};
 
 /* Whether an active section of the list has it. */
 static bool lw_critical_has(lw_held_ *held, const lw_mutex_t *m)
@@ -106,7 +136,7 @@ static bool lw_critical_has(lw_held_ *held, const lw_mutex_t *m)
 
 bool lw_critical_holds(const lw_mutex_t *mutex)
 {
-    return lw_critical_has(*lw_held_root_(), mutex);
+    return lw_critical_has(lw_held_top_(), mutex);
 }
 
 static bool lw_critical_try(lw_critical_t *c)
@@ -129,8 +159,8 @@ static bool lw_critical_try(lw_critical_t *c)
 static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
 {
     unsigned spins = 0;
-    c->root = lw_held_root_();
-    c->held.outer = *c->root;
+    lw_held_ **root = lw_held_root_();
+    c->held.outer = *root;
     c->held.ops = &lw_critical_ops_;
     while (!lw_critical_try(c)) {
         if (spins == LW_CRITICAL_SPINS) {
@@ -143,7 +173,7 @@ static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigne
             (void)lw_held_suspend_();
             status = lw_critical_take_for(c, timeout_ns, flags);
             if (status != LW_OK) {
-                lw_held_resume_();
+                (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
                 return status;
             }
             break;
@@ -152,11 +182,13 @@ static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigne
         lw_cpu_relax();
     }
     c->held.active = true;
+    c->held.left = false;
     c->quick = c->count == 1 && !lw_critical_is_borrowed(lw_critical_set(c)[0]);
     if (c->quick) {
         c->pair[0] = lw_critical_set(c)[0];
     }
-    *c->root = &c->held;
+    c->root = root;
+    *root = &c->held;
     return LW_OK;
 }
 
@@ -206,11 +238,19 @@ lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, 
 
 LW_COLD void lw_critical_end_slow_(lw_critical_t *section)
 {
+    bool active;
+    if (section->root == NULL) {
+        return; /* it never began: the thread was ended on the way in */
+    }
     if (*section->root != &section->held) {
         lw_fatal_("lw_critical_end", "not the innermost section of this thread: one inside of it "
                                      "was left without its end, or this one has ended already");
     }
+    active = section->held.active;
     *section->root = section->held.outer;
-    lw_critical_release(&section->held);
-    lw_held_resume_();
+    if (active) {
+        lw_critical_release(&section->held);
+        (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
+    }
+    /* Else the thread was ended in a wait, and has none of its mutexes. */
 }

@@ -66,7 +66,8 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
     int64_t deadline_ns = -1;
     unsigned spins = 0;
     lw_mutex_wait w;
-    lw_park_how_ how = {lw_mutex_validate, NULL, NULL, lw_mutex_grant, lw_mutex_lost, &w, 0, true};
+    lw_park_how_ how = {
+        lw_mutex_validate, NULL, NULL, lw_mutex_grant, lw_mutex_lost, &w, 0, true, true};
     if (timeout_ns == 0) {
         return LW_TIMEOUT;
     }

@@ -57,7 +57,7 @@ LW_COLD lw_status lw_once_begin_slow_(lw_once_t *o, int64_t timeout_ns, unsigned
     lw_domain *d = lw_domain_get();
     int64_t deadline_ns = -1;
     lw_once_wait w;
-    lw_park_how_ how = {lw_once_validate, NULL, NULL, NULL, lw_once_lost, &w, 0, false};
+    lw_park_how_ how = {lw_once_validate, NULL, NULL, NULL, lw_once_lost, &w, 0, false, true};
     w.once = o;
     w.address = &o->word;
     if (timeout_ns > 0) {

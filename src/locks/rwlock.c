@@ -197,8 +197,8 @@ static lw_status lw_rwlock_sleep(const void *address, lw_park_how_ *how, int64_t
 
 static lw_status lw_rwlock_queue(lw_rwlock_wait *w, int64_t deadline_ns, unsigned flags)
 {
-    lw_park_how_ how = {
-        lw_rwlock_validate, lw_rwlock_leave, NULL, NULL, lw_rwlock_lost, w, w->since_ns, false};
+    lw_park_how_ how = {lw_rwlock_validate, lw_rwlock_leave, NULL, NULL, lw_rwlock_lost, w,
+                        w->since_ns,        false,           true};
     if (w->since_ns == 0) {
         w->since_ns = lw_now_();
     }
@@ -294,8 +294,8 @@ static void lw_rwlock_drain_lost(void *arg)
  * those go who wait for it. */
 static lw_status lw_rwlock_drain(lw_rwlock_t *l, int64_t deadline_ns, unsigned flags)
 {
-    lw_park_how_ how = {lw_rwlock_drain_validate, NULL, NULL, NULL,
-                        lw_rwlock_drain_lost,     l,    0,    false};
+    lw_park_how_ how = {
+        lw_rwlock_drain_validate, NULL, NULL, NULL, lw_rwlock_drain_lost, l, 0, false, false};
     lw_status status = LW_OK;
     unsigned spins = 0;
     /* (7) acquire: pairs with the release (2) of the readers, and of the writer before, (4) and

@@ -90,7 +90,7 @@ static void lw_sem_lost(void *arg)
 
 LW_COLD lw_status lw_sem_acquire_slow_(lw_sem_t *s, int64_t timeout_ns, unsigned flags)
 {
-    lw_park_how_ how = {lw_sem_validate, lw_sem_leave, NULL, NULL, lw_sem_lost, s, 0, false};
+    lw_park_how_ how = {lw_sem_validate, lw_sem_leave, NULL, NULL, lw_sem_lost, s, 0, false, true};
     int64_t deadline_ns = -1, left_ns = -1;
     if (timeout_ns == 0) {
         return LW_TIMEOUT;

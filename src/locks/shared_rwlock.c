@@ -152,8 +152,15 @@ static lw_status lw_shared_rwlock_await(lw_shared_rwlock_wait *w, int64_t deadli
                                         unsigned flags)
 {
     const void *address = lw_park_late_(w->lock);
-    lw_park_how_ how = {lw_shared_rwlock_validate, NULL, NULL, lw_shared_rwlock_grant,
-                        lw_shared_rwlock_lost,     w,    0,    false};
+    lw_park_how_ how = {lw_shared_rwlock_validate,
+                        NULL,
+                        NULL,
+                        lw_shared_rwlock_grant,
+                        lw_shared_rwlock_lost,
+                        w,
+                        0,
+                        false,
+                        false};
     unsigned spins = 0;
     while (lw_shared_rwlock_held(w->record, w->lock)) {
         lw_status status;

@@ -451,11 +451,10 @@ void lw_py_critical_begin_n_(lw_py_critical_n_ *section, PyObject **objects, siz
         }
     }
     /* CPython's sections on two objects go by the addresses of the mutexes as well. */
-    for (i = 0; i < kept; i++) {
-        PyMutex_Lock(&objects[i]->ob_mutex);
-    }
     section->objects = objects;
-    section->count = kept;
+    for (section->count = 0; section->count < kept; section->count++) {
+        PyMutex_Lock(&objects[section->count]->ob_mutex);
+    }
 }
 
 void lw_py_critical_end_n_(lw_py_critical_n_ *section)

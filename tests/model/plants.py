@@ -277,7 +277,11 @@ PLANTS = (
         "C3-not-resumed-after-a-wait",
         "a section goes on without its mutex after a wait",
         "critical",
-        (Edit(PARK, "    if (held) {\n        lw_held_resume_();\n    }\n", ""),),
+        (
+            Edit(
+                PARK, "if (held && !lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {", "if (false) {"
+            ),
+        ),
         ("critical_sleep",),
     ),
     Plant(
@@ -287,8 +291,8 @@ PLANTS = (
         (
             Edit(
                 CRITICAL_H,
-                "if (LW_UNLIKELY(outer != NULL) && !outer->active) {",
-                "if (LW_UNLIKELY(outer != NULL) && outer->active) {",
+                "if (LW_UNLIKELY(outer != NULL) && (!outer->active || outer->left)) {",
+                "if (LW_UNLIKELY(outer != NULL) && outer->left) {",
             ),
         ),
         ("critical_cross",),
@@ -305,10 +309,9 @@ PLANTS = (
             ),
             Edit(
                 CRITICAL,
-                "        status = lw_mutex_lock_flags(set[i], left_ns, flags);\n",
-                "        status = lw_critical_is_borrowed(set[i])\n"
-                "                     ? LW_OK\n"
-                "                     : lw_mutex_lock_flags(set[i], left_ns, flags);\n",
+                "t->status = lw_mutex_lock_flags(set[t->taken], left_ns, t->flags);\n",
+                "t->status = lw_critical_is_borrowed(set[t->taken])\n"
+                "    ? LW_OK : lw_mutex_lock_flags(set[t->taken], left_ns, t->flags);\n",
             ),
         ),
         ("critical_sleep",),
@@ -470,7 +473,7 @@ PLANTS = (
             Edit(
                 ONCE,
                 "{lw_once_validate, NULL, NULL, NULL, lw_once_lost, &w, 0, false}",
-                "{lw_once_validate, NULL, NULL, NULL, NULL, &w, 0, false}",
+                "{lw_once_validate, NULL, NULL, NULL, NULL, &w, 0, false, true}",
             ),
             Edit(ONCE, "lw_once_wait w; lw_park", "lw_once_wait w; (void)lw_once_lost; lw_park"),
         ),

@@ -49,6 +49,7 @@ class Plant:
 
 PARK = "src/base/park.c"
 CRITICAL = "src/locks/critical.c"
+CRITICAL_H = "include/latchwork/critical.h"
 THREAD = "src/base/thread.c"
 DOMAIN = "src/base/domain.c"
 MUTEX = "src/locks/mutex.c"
@@ -329,10 +330,9 @@ PLANTS = (
             ),
             Edit(
                 CRITICAL,
-                "        status = lw_mutex_lock_flags(set[i], left_ns, flags);\n",
-                "        status = lw_critical_is_borrowed(set[i])\n"
-                "                     ? LW_OK\n"
-                "                     : lw_mutex_lock_flags(set[i], left_ns, flags);\n",
+                "t->status = lw_mutex_lock_flags(set[t->taken], left_ns, t->flags);\n",
+                "t->status = lw_critical_is_borrowed(set[t->taken])\n"
+                "    ? LW_OK : lw_mutex_lock_flags(set[t->taken], left_ns, t->flags);\n",
             ),
         ),
         (Catch("stress_critical", "transfers"),),
@@ -343,22 +343,54 @@ PLANTS = (
         (
             Edit(
                 THREAD,
-                "    if (held != NULL && !held->active) {\n"
-                "        held->ops->take(held);\n"
-                "        held->active = true;\n"
-                "    }\n",
-                "    for (; held != NULL && !held->active; held = held->outer) {\n"
-                "        held->ops->take(held);\n"
-                "        held->active = true;\n"
-                "    }\n",
+                "        return held->active;\n",
+                "        if (held->active && held->outer != NULL && !held->outer->active) {\n"
+                "            held = held->outer;\n"
+                "            held->active = held->ops->take(held, -1, flags);\n"
+                "        }\n"
+                "        return true;\n",
             ),
         ),
-        (Catch("stress_critical", "transfers", STOOD_STILL),),
+        (Catch("stress_critical", "transfers", "FAILED"),),
+    ),
+    Plant(
+        "sections-of-another-copy",
+        "a wait does not see the sections of a thread whose record its copy has not asked for",
+        (Edit(THREAD, "record != NULL ? &record->head : NULL;", "record == NULL ? NULL : NULL;"),),
+        (Catch("test_copies", "a_wait_in_one_suspends_the_critical_sections_of_the_other"),),
+    ),
+    Plant(
+        "ended-and-not-held",
+        "unwinding ends a section that the thread had let go of, whoever has its mutex by now",
+        (
+            Edit(CRITICAL_H, "section->quick && section->held.active &&", "section->quick &&"),
+            Edit(CRITICAL, "active = section->held.active;", "active = true;"),
+        ),
+        (Catch("test_critical", "unwinding_ends_no_section_that_is_not_there", build="unwind"),),
+    ),
+    Plant(
+        "half-begun-and-ended",
+        "a thread that is ended in the wait for its second mutex keeps the first",
+        (
+            Edit(
+                CRITICAL,
+                "    const lw_critical_taking *t = (const lw_critical_taking *)arg;\n"
+                "    lw_critical_drop(t->section, t->taken);\n",
+                "    (void)arg;\n",
+            ),
+        ),
+        (Catch("test_critical", "unwinding_ends_no_section_that_is_not_there", build="unwind"),),
+    ),
+    Plant(
+        "wake-kept-while-it-waits-for-its-section",
+        "who was woken waits for its section, and keeps what others wait for",
+        (Edit(MUTEX, "&w, 0, true, true};", "&w, 0, true, false};"),),
+        (Catch("test_critical", "a_mutex_is_passed_on_by_who_waits_for_its_section"),),
     ),
     Plant(
         "sections-outlive-the-thread",
         "a new thread gets a record with the sections of the one before",
-        (Edit(THREAD, "    r->head.held = NULL;\n    lw_record_give", "    lw_record_give"),),
+        (Edit(THREAD, "    r->head.held = NULL;\n    if (!lw", "    if (!lw"),),
         (
             Catch(
                 "test_critical",

@@ -39,6 +39,7 @@ CLANG = ["clang", "-O1", "-g"]
 BUILDS = {
     "plain": [*GCC],
     "posix": [*GCC, "-DLW_PLATFORM_POSIX"],
+    "unwind": [*GCC, "-fexceptions"],
     "noise": [*GCC, "-DLW_ATOMIC_NOISE"],
     "asan": [*GCC, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "tsan": [*CLANG, "-fsanitize=thread", "-DLW_ATOMIC_TSAN"],

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* pthread_tryjoin_np */
 #endif
 #include <latchwork/cond.h>
+#include <latchwork/critical.h>
 
 #include "heap.h"
 #include "unit.h"
@@ -499,8 +500,17 @@ static void expect_abort(void (*fn)(void *arg), const char *function)
     CHECK(strstr(output, function) != NULL);
 }
 
+static void wait_in_a_section(void *arg)
+{
+    lw_critical_t section;
+    (void)arg;
+    lw_critical_begin(&section, &mutex);
+    lw_cond_wait(&cond, &mutex);
+}
+
 TEST(misuse)
 {
+    expect_abort(wait_in_a_section, "lw_cond_wait");
     expect_abort(wait_unowned, "lw_cond_wait_rmutex");
 #if defined(LW_DEBUG)
     expect_abort(wait_unlocked, "lw_mutex_assert_held");

@@ -236,7 +236,7 @@ static void await_in(sleeper *s, int value)
 {
     int i;
     for (i = 0; __atomic_load_n(&s->in, __ATOMIC_ACQUIRE) < value; i++) {
-        CHECK(i < 20000); /* a failure, and no hang */
+        CHECK(i < 10000); /* a failure, and no hang */
         support_sleep(MS);
     }
 }
@@ -446,6 +446,162 @@ TEST(who_ends_in_a_wait_leaves_nothing_locked)
     support_run(1, try_it, (void *[]){&a, &a}, 2 * sizeof(void *));
     lw_critical_begin(&section, &a);
     lw_critical_end(&section);
+}
+
+/* The same where the end of a thread unwinds its stack: this file is compiled with -fexceptions, as
+ * C++ is. What the sections had let go of is another's by now. */
+static void wait_in_a_block(void *arg)
+{
+    sleeper *s = (sleeper *)arg;
+    LW_CRITICAL_BEGIN(&a)
+    {
+        LW_CRITICAL_BEGIN(&b)
+        {
+            lw_mutex_lock(&c);
+            s->in = 1;
+        }
+        LW_CRITICAL_END();
+    }
+    LW_CRITICAL_END();
+}
+
+static lw_mutex_t pair[2];
+
+static void begin_and_end(void *arg)
+{
+    (void)arg;
+    LW_CRITICAL_BEGIN(&d)
+    {
+        LW_CRITICAL_BEGIN2(&pair[1], &pair[0])
+        {
+            CHECK(false);
+        }
+        LW_CRITICAL_END();
+    }
+    LW_CRITICAL_END();
+}
+
+TEST(unwinding_ends_no_section_that_is_not_there)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_ends};
+    sleeper s;
+    int i;
+    lw_domain_set_block_hooks(&hooks);
+    memset(&s, 0, sizeof s);
+    lw_mutex_lock(&c);
+    support_start(&s.thread, wait_in_a_block, &s);
+    support_await_waiters(&c, 1);
+    lw_mutex_lock(&a);
+    lw_mutex_lock(&b);
+    lw_mutex_unlock(&c);
+    for (i = 0; i < 50; i++) {
+        CHECK(lw_mutex_is_locked(&a) && lw_mutex_is_locked(&b));
+        support_sleep(MS);
+    }
+    support_join(&s.thread);
+    CHECK_EQ(s.in, 0);
+    CHECK(lw_mutex_is_locked(&a) && lw_mutex_is_locked(&b));
+    lw_mutex_unlock(&a);
+    lw_mutex_unlock(&b);
+    /* In the wait of a section that has not begun: it has one of its two mutexes. */
+    lw_mutex_lock(&pair[1]);
+    support_start(&s.thread, begin_and_end, NULL);
+    support_await_waiters(&pair[1], 1);
+    lw_mutex_unlock(&pair[1]);
+    support_join(&s.thread);
+    CHECK(!lw_mutex_is_locked(&pair[0]) && !lw_mutex_is_locked(&pair[1]));
+    CHECK(!lw_mutex_is_locked(&d));
+}
+
+/* ---- What a thread was woken with, when its section is not free ---- */
+
+static void lock_plainly(void *arg)
+{
+    sleeper *s = (sleeper *)arg;
+    CHECK_EQ(lw_mutex_lock_for(s->waits_for, -1), LW_OK);
+    __atomic_store_n(&s->in, 1, __ATOMIC_RELEASE);
+    lw_mutex_unlock(s->waits_for);
+}
+
+static void await_starving(void)
+{
+    support_sleep(3 * MS);
+}
+
+/* The first to wait for c has to wait for its section then: the second gets c, and neither a wake nor
+ * the mutex stays with the first. */
+static void see_passed_on(bool starved)
+{
+    sleeper first, second;
+    start_sleeper(&first, &a, NULL, &c);
+    start_sleeper(&second, NULL, NULL, &c);
+    lw_mutex_lock(&c);
+    support_start(&first.thread, sleep_inside, &first);
+    support_await_waiters(&c, 1);
+    support_start(&second.thread, lock_plainly, &second);
+    support_await_waiters(&c, 2);
+    lw_mutex_lock(&a);
+    if (starved) {
+        await_starving();
+    }
+    lw_mutex_unlock(&c);
+    await_in(&second, 1);
+    support_join(&second.thread);
+    CHECK_EQ(first.in, 0);
+    lw_mutex_unlock(&a);
+    await_in(&first, 1);
+    __atomic_store_n(&first.may_go, 1, __ATOMIC_RELEASE);
+    support_join(&first.thread);
+    CHECK_EQ(first.status, LW_OK);
+    CHECK(!lw_mutex_is_locked(&a) && !lw_mutex_is_locked(&c));
+}
+
+TEST(a_wake_is_passed_on_by_who_waits_for_its_section)
+{
+    see_passed_on(false);
+}
+
+TEST(a_mutex_is_passed_on_by_who_waits_for_its_section)
+{
+    see_passed_on(true);
+}
+
+/* ---- What was left inside of other sections ---- */
+
+static int ended_by_list;
+
+static void ended(lw_held_ *held)
+{
+    CHECK(*lw_held_root_() != held);
+    ended_by_list++;
+}
+
+TEST(a_section_that_was_left_ends_when_it_is_the_innermost)
+{
+    lw_held_ops_ ops = lw_critical_ops_;
+    lw_critical_t outer, left[2], inner;
+    void *token;
+    int i;
+    ops.left = ended;
+    for (i = 0; i < 2; i++) {
+        ended_by_list = 0;
+        lw_critical_begin(&outer, &a);
+        lw_critical_begin(&left[0], &b);
+        lw_critical_begin(&left[1], &c);
+        left[0].held.ops = left[1].held.ops = &ops;
+        lw_critical_begin(&inner, &d);
+        left[0].held.left = left[1].held.left = true;
+        if (i == 1) {
+            token = lw_block_begin(); /* suspended as well */
+            lw_block_end(token);
+        }
+        CHECK_EQ(ended_by_list, 0);
+        lw_critical_end(&inner);
+        CHECK_EQ(ended_by_list, 2);
+        CHECK(lw_critical_holds(&a) && !lw_mutex_is_locked(&b) && !lw_mutex_is_locked(&c));
+        lw_critical_end(&outer);
+        CHECK(*lw_held_root_() == NULL);
+    }
 }
 
 static void child_ends_it(void *arg)

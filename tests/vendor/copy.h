@@ -29,6 +29,10 @@ typedef struct vendor_copy {
     void (*ref_inc)(lw_ref_t *ref);
     void (*ref_dec)(lw_ref_t *ref, lw_ref_destroy_fn destroy);
     size_t (*ref_drain)(void);
+    void (*critical_begin2)(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b);
+    void (*critical_end)(lw_critical_t *section);
+    void *(*block_begin)(void);
+    void (*block_end)(void *token);
 } vendor_copy;
 
 #endif

@@ -107,6 +107,23 @@ TEST(a_mutex_passes_between_copies)
     CHECK_EQ(a->waiters(&mutex), 0);
 }
 
+/* The second has not asked for this thread's record before. */
+TEST(a_wait_in_one_suspends_the_critical_sections_of_the_other)
+{
+    lw_mutex_t x = LW_MUTEX_INIT, y = LW_MUTEX_INIT;
+    lw_critical_t section;
+    void *token;
+    load_both();
+    a->critical_begin2(&section, &x, &y);
+    CHECK(lw_mutex_is_locked(&x) && lw_mutex_is_locked(&y));
+    token = b->block_begin();
+    CHECK(!lw_mutex_is_locked(&x) && !lw_mutex_is_locked(&y));
+    b->block_end(token);
+    CHECK(lw_mutex_is_locked(&x) && lw_mutex_is_locked(&y));
+    a->critical_end(&section);
+    CHECK(!lw_mutex_is_locked(&x) && !lw_mutex_is_locked(&y));
+}
+
 TEST(a_map_passes_between_copies)
 {
     enum { N = 20000 };
