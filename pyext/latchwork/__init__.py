@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import collections.abc as _abc
 import os as _os
+from threading import BrokenBarrierError
 
 from latchwork._core import (
     ABI_VERSION,
     MISSING,
     AtomicInt,
+    Barrier,
+    BoundedSemaphore,
     ConcurrentDict,
+    Condition,
+    Event,
+    Latch,
     Mutex,
+    Once,
+    RMutex,
+    Semaphore,
     __version__,
     critical_section,
     flush,
@@ -30,8 +39,17 @@ __all__ = [
     "ABI_VERSION",
     "MISSING",
     "AtomicInt",
+    "Barrier",
+    "BoundedSemaphore",
+    "BrokenBarrierError",
     "ConcurrentDict",
+    "Condition",
+    "Event",
+    "Latch",
     "Mutex",
+    "Once",
+    "RMutex",
+    "Semaphore",
     "__version__",
     "critical_section",
     "flush",
