@@ -24,6 +24,7 @@ from latchwork._core import (
     Mutex,
     Once,
     RMutex,
+    RWLock,
     Semaphore,
     __version__,
     critical_section,
@@ -34,6 +35,8 @@ from latchwork._core import ConcurrentDictItems as _Items
 from latchwork._core import ConcurrentDictKeys as _Keys
 from latchwork._core import ConcurrentDictValues as _Values
 from latchwork._core import MissingType as MissingType
+from latchwork._core import RWLockReader as RWLockReader
+from latchwork._core import RWLockWriter as RWLockWriter
 
 __all__ = [
     "ABI_VERSION",
@@ -49,6 +52,7 @@ __all__ = [
     "Mutex",
     "Once",
     "RMutex",
+    "RWLock",
     "Semaphore",
     "__version__",
     "critical_section",

@@ -106,9 +106,15 @@ int core_parse_wait(const char *function, PyObject *const *args, Py_ssize_t narg
 int core_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *names,
                        int64_t *timeout_ns)
 {
+    return core_parse_acquire_by("acquire", args, nargs, names, timeout_ns);
+}
+
+int core_parse_acquire_by(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *names, int64_t *timeout_ns)
+{
     static const char *const known[] = {"blocking", "timeout"};
     PyObject *given[2];
-    if (core_parse_arguments("acquire", known, 2, 0, args, nargs, names, given) < 0) {
+    if (core_parse_arguments(function, known, 2, 0, args, nargs, names, given) < 0) {
         return -1;
     }
     int blocking = given[0] != NULL ? PyObject_IsTrue(given[0]) : 1;

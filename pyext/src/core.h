@@ -18,6 +18,8 @@ typedef struct core_state {
     PyTypeObject *items_type;
     PyTypeObject *mutex_type;
     PyTypeObject *rmutex_type;
+    PyTypeObject *rwlock_reader_type;
+    PyTypeObject *rwlock_writer_type;
     PyTypeObject *atomic_int_type;
     PyTypeObject *section_type;
     PyTypeObject *missing_type;
@@ -59,6 +61,7 @@ int core_add_semaphores(PyObject *module, core_state *state);
 int core_add_barrier(PyObject *module, core_state *state);
 int core_add_latch(PyObject *module, core_state *state);
 int core_add_once(PyObject *module, core_state *state);
+int core_add_rwlock(PyObject *module, core_state *state);
 int core_add_atomic_int(PyObject *module, core_state *state);
 int core_add_critical(PyObject *module, core_state *state);
 
@@ -112,6 +115,10 @@ int core_parse_wait(const char *function, PyObject *const *args, Py_ssize_t narg
 /* The arguments of threading.Lock.acquire. */
 int core_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *names,
                        int64_t *timeout_ns);
+
+/* The same for a method with another name. */
+int core_parse_acquire_by(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *names, int64_t *timeout_ns);
 
 /* A number from `least` to `most`. 0, or -1: ValueError with `too_small`, OverflowError with
  * `too_large`, or TypeError. */

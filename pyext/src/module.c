@@ -163,10 +163,10 @@ static int core_exec(PyObject *module)
         return -1;
     }
     static int (*const parts[])(PyObject *, core_state *) = {
-        add_missing,      core_add_dict,      core_add_views, core_add_mutex,
-        core_add_rmutex,  core_add_condition, core_add_event, core_add_semaphores,
-        core_add_barrier, core_add_latch,     core_add_once,  core_add_atomic_int,
-        core_add_critical,
+        add_missing,       core_add_dict,      core_add_views, core_add_mutex,
+        core_add_rmutex,   core_add_condition, core_add_event, core_add_semaphores,
+        core_add_barrier,  core_add_latch,     core_add_once,  core_add_atomic_int,
+        core_add_critical, core_add_rwlock,
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (parts[i](module, state) < 0) {
@@ -189,6 +189,8 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->items_type);
     Py_VISIT(state->mutex_type);
     Py_VISIT(state->rmutex_type);
+    Py_VISIT(state->rwlock_reader_type);
+    Py_VISIT(state->rwlock_writer_type);
     Py_VISIT(state->atomic_int_type);
     Py_VISIT(state->section_type);
     Py_VISIT(state->missing_type);
@@ -209,6 +211,8 @@ static int core_clear(PyObject *module)
     Py_CLEAR(state->items_type);
     Py_CLEAR(state->mutex_type);
     Py_CLEAR(state->rmutex_type);
+    Py_CLEAR(state->rwlock_reader_type);
+    Py_CLEAR(state->rwlock_writer_type);
     Py_CLEAR(state->atomic_int_type);
     Py_CLEAR(state->section_type);
     Py_CLEAR(state->missing_type);
