@@ -38,7 +38,7 @@ class _Lock(Protocol):
     def __enter__(self) -> bool: ...
     def __exit__(
         self,
-        type: type[BaseException] | None,
+        kind: type[BaseException] | None,
         value: BaseException | None,
         traceback: TracebackType | None,
         /,

@@ -173,7 +173,7 @@ def test_a_queue(kind):
 
     with Faster():
         *taken, _, _ = run_threads(consume, consume, produce, produce)
-    assert sorted(sum(taken, [])) == sorted([*range(count), *range(count)])
+    assert sorted(taken[0] + taken[1]) == sorted([*range(count), *range(count)])
 
 
 @all_kinds
@@ -217,7 +217,7 @@ def test_wait_for(kind):
     def wait():
         with condition:
             assert condition.wait_for(lambda: len(state) >= 3 and state, timeout=100) is state
-            assert condition.wait_for(lambda: [], timeout=0.01) == []
+            assert condition.wait_for(list, timeout=0.01) == []
             with pytest.raises(ZeroDivisionError):
                 condition.wait_for(lambda: 1 / 0)
             assert condition._is_owned()
