@@ -461,7 +461,8 @@ static PyObject *condition_new(PyTypeObject *type, PyObject *args, PyObject *kwd
     PyObject *module = PyType_GetModule(type);
     const core_state *state = module != NULL ? (core_state *)PyModule_GetState(module) : NULL;
     if (state == NULL || state->cleared) {
-        return module != NULL ? (PyObject *)core_state_gone() : NULL;
+        PyErr_Clear();
+        return (PyObject *)core_state_gone();
     }
     lock = lock == Py_None ? PyObject_CallNoArgs((PyObject *)state->rmutex_type) : Py_NewRef(lock);
     if (lock == NULL) {
@@ -519,7 +520,8 @@ PyDoc_STRVAR(
     "Condition(lock=None)\n--\n\n"
     "Lets threads wait, without the lock, until another notifies them, with the methods of\n"
     "threading.Condition. lock: a Mutex, an RMutex, which None makes, or any other lock.");
-PyDoc_STRVAR(acquire_doc, "acquire($self, /, *args, **kwargs)\n--\n\nThe lock's acquire.");
+PyDoc_STRVAR(acquire_doc,
+             "acquire($self, /, blocking=True, timeout=-1)\n--\n\nThe lock's acquire.");
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\nThe lock's release.");
 PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\nThe lock's locked.");
 PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\nThe lock's __enter__.");

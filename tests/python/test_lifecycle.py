@@ -296,7 +296,7 @@ for thread in threads:
 
 IN_EACH = """
 import gc, sys, threading
-from latchwork import AtomicInt, ConcurrentDict, MISSING, Mutex, flush
+from latchwork import AtomicInt, ConcurrentDict, MISSING, Mutex, RWLock, flush
 
 class Key:
     def __init__(self, n):
@@ -326,6 +326,8 @@ gc.collect()
 assert Node.freed == 1500, Node.freed
 assert d.compute("n", lambda old: 1 if old is MISSING else old + 1) == 1
 with Mutex():
+    pass
+with RWLock().read():
     pass
 assert AtomicInt(1).add(1) == 1
 d["node"] = Node()  # the interpreter ends with it
@@ -752,6 +754,12 @@ def forget():
         "MISSING",
         "Mutex()",
         "AtomicInt()",
+        "[latchwork.Condition(), latchwork.Condition(Mutex()), latchwork.RMutex()]",
+        "[latchwork.Semaphore(), latchwork.BoundedSemaphore(), latchwork.Latch(1)]",
+        "[latchwork.Event(), latchwork.Barrier(1, d.clear)]",
+        "latchwork.Once().call(latchwork.Once)",
+        "latchwork.RWLock()",
+        "[latchwork.RWLock().read(), latchwork.RWLock().write()]",
         "d",
         "iter(d)",
         "d.keys()",
@@ -851,16 +859,31 @@ LATE_USES = {
     "new from a dict": "kind({'a': 1})",
     "clear": "clear()",
     "lock": "lock.acquire(False)",
+    "recursive lock": "rlock.acquire(False)",
+    "condition": "condition.acquire(False) and (condition.notify(), condition.wait(0))",
+    "new condition": "type(condition)()",
+    "event": "event.wait(0)",
+    "semaphore": "semaphore.acquire(False)",
+    "barrier": "barrier.wait(0)",
+    "latch": "latch.wait(0)",
+    "once": "once.call(list)",
+    "read-write lock": "rwlock.acquire_read(False)",
+    "new read-write lock": "type(rwlock)()",
+    "read": "side.__enter__() and side.__exit__()",
     "number": "int(number)",
     "missing": "repr(missing)",
 }
 BEFORE = """
 import os, sys
 from latchwork import MISSING, AtomicInt, ConcurrentDict, Mutex
+from latchwork import Barrier, Condition, Event, Latch, Once, RMutex, RWLock, Semaphore
 kind, missing, core = ConcurrentDict, MISSING, sys.modules["latchwork._core"]
 class Sub(ConcurrentDict):
     pass
 d, sub, other, lock, number = kind(a=1), Sub(), kind(a=1), Mutex(), AtomicInt()
+rlock, condition, event, semaphore = RMutex(), Condition(), Event(), Semaphore()
+barrier, latch, once, rwlock = Barrier(2), Latch(1), Once(), RWLock()
+side = rwlock.read()
 get, set, keys, values, items, copy = d.get, d.__setitem__, d.keys, d.values, d.items, d.copy
 update, ior, compute, add, pop = d.update, d.__ior__, d.compute, d.add, d.pop
 popitem, reduce, fromkeys, clear, size = d.popitem, d.__reduce__, d.fromkeys, d.clear, d.__sizeof__
@@ -877,7 +900,9 @@ def test_what_is_left_of_a_cleared_module_can_be_used(what):
         + f"""
 sys.path.append({str(Path(__file__).parent)!r})
 from concurrency import collector_clear
+from threading import BrokenBarrierError
 others = [view, iterators[0], d.keys(), d.values(), missing, lock, number]
+others += [rlock, condition, event, semaphore, barrier, latch, once, rwlock, side]
 others = [type(thing) for thing in others]
 uses = {LATE_USES!r}
 for thing in ({what},):
@@ -888,6 +913,8 @@ for name, use in uses.items():
         eval(use)
     except KeyError:
         assert name.startswith("miss")
+    except BrokenBarrierError:
+        assert name == "barrier"
     except (RuntimeError, AttributeError) as error:
         refused.append((name, repr(error)))
 names = {{name for name, _ in refused}}
