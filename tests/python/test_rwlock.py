@@ -284,6 +284,51 @@ def test_f9_of_many_releases_at_once_as_many_count_as_were_locked(held):
             assert state(lock) == FREE
 
 
+@pytest.mark.parametrize("name", ["read", "write"])
+def test_f9_releases_that_race(name):
+    lock, balance = RWLock(), AtomicInt()
+    acquire, release = getattr(lock, "acquire_" + name), getattr(lock, "release_" + name)
+
+    def work():
+        count = 0
+        for _ in range(scaled(20_000)):
+            count += acquire(False)
+            for _ in range(2):
+                try:
+                    release()
+                except RuntimeError:
+                    continue
+                count -= 1
+        balance.add(count)
+
+    with Faster():
+        run_threads(work, count=3)
+    assert sum(give_up_all(lock)) == balance.load()
+
+
+def test_readers_that_come_in_beside_a_downgrade():
+    """None of them is forgotten, so each may give up its lock."""
+    lock, ends = RWLock(), threading.Event()
+
+    def change():
+        for _ in range(scaled(20_000)):
+            if lock.acquire_write(False):
+                lock.downgrade()
+                lock.try_upgrade() and lock.downgrade()
+                lock.release_read()
+        ends.set()
+
+    def read():
+        while not ends.is_set():
+            for _ in range(50):
+                if lock.acquire_read(False):
+                    lock.release_read()
+
+    with Faster():
+        run_threads(change, read)
+    assert give_up_all(lock) == (0, 0)
+
+
 def test_f9_any_mixture_of_misuse():
     """Whatever threads do to it, the process goes on, and what is left to release is exact."""
     lock, readers, writers = RWLock(), AtomicInt(), AtomicInt()
