@@ -103,7 +103,7 @@ def test_released_too_often():
     with pytest.raises(ValueError, match="Semaphore released too many times"):
         semaphore.release()
     semaphore.acquire()
-    for n in (2, LARGEST, 2**32 - 1):
+    for n in (2, LARGEST, 2**32 - 1, 2**32, 2**100):
         with pytest.raises(ValueError, match="Semaphore released too many times"):
             semaphore.release(n)
     semaphore.release()
