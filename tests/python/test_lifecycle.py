@@ -325,8 +325,16 @@ flush()
 gc.collect()
 assert Node.freed == 1500, Node.freed
 assert d.compute("n", lambda old: 1 if old is MISSING else old + 1) == 1
-with Mutex():
+from latchwork import Barrier, BrokenBarrierError, Condition, Event, Latch, Once, RMutex, Semaphore
+for lock in (Mutex(), RMutex(), Condition(), Condition(Mutex()), Semaphore()):
+    with lock:
+        pass
+try:
+    Barrier(2, list).wait(0)
+except BrokenBarrierError:
     pass
+kept = Once(), Condition(threading.Lock())
+kept[0].call(lambda: kept)
 assert AtomicInt(1).add(1) == 1
 d["node"] = Node()  # the interpreter ends with it
 """
