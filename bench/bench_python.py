@@ -18,6 +18,7 @@ import timeit
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import latchwork
 
@@ -153,8 +154,10 @@ def counter_cases() -> list[Case]:
 
 def lock_cases() -> list[Case]:
     rows = []
-    for threads in (1, 2):
-        for impl, factory in ((OURS, latchwork.Mutex), ("threading.Lock", threading.Lock)):
+
+    def add(row: str, threads: int, ours: str, theirs: str, statement: str, peer: str) -> None:
+        kinds = ((OURS, getattr(latchwork, ours)), (peer, getattr(threading, theirs)))
+        for impl, factory in kinds:
 
             def make(
                 factory: Callable[[], object] = factory,
@@ -162,7 +165,29 @@ def lock_cases() -> list[Case]:
                 names = {"lock": factory()}
                 return lambda _: names
 
-            rows.append(Case("with lock: pass", impl, threads, 1, "with lock: pass", make))
+            rows.append(Case(row, impl, threads, 1, statement, make))
+
+    enter = "with lock: pass"
+    for threads in (1, 2):
+        add("with lock: pass", threads, "Mutex", "Lock", enter, "threading.Lock")
+        add("with RMutex: pass", threads, "RMutex", "RLock", enter, "threading")
+        add("with Semaphore: pass", threads, "Semaphore", "Semaphore", enter, "threading")
+    notify = "with lock: lock.notify()"
+    add("with Condition: notify, none waits", 1, "Condition", "Condition", notify, "threading")
+    add("Event.is_set", 1, "Event", "Event", "lock.is_set()", "threading")
+    add("Event.set, clear", 1, "Event", "Event", "lock.set(); lock.clear()", "threading")
+
+    for impl, event in ((OURS, latchwork.Event), ("threading", threading.Event)):
+
+        def make_pair(
+            event: Callable[[], Any] = event,
+        ) -> Callable[[int], dict[str, object]]:
+            pair = event(), event()
+            pair[0].set()
+            return lambda index: {"own": pair[index], "other": pair[1 - index]}
+
+        turn = "own.wait(); own.clear(); other.set()"
+        rows.append(Case("Event: a turn of two threads", impl, 2, 1, turn, make_pair))
     return rows
 
 

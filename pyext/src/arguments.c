@@ -44,7 +44,7 @@ int core_parse_arguments(const char *function, const char *const *known, int cou
     return 0;
 }
 
-static int too_large(void)
+static int overflow_error(void)
 {
     PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
     return -1;
@@ -62,7 +62,7 @@ static int parse_seconds(PyObject *object, int64_t *out)
         }
         double ns = ceil(seconds * 1e9);
         if (ns >= 9223372036854775808.0 || ns < -9223372036854775808.0) {
-            return too_large();
+            return overflow_error();
         }
         *out = seconds == -1.0 ? -1 : seconds < 0 ? INT64_MIN : (int64_t)ns;
         return 0;
@@ -73,7 +73,7 @@ static int parse_seconds(PyObject *object, int64_t *out)
         return -1;
     }
     if (overflow != 0 || seconds > INT64_MAX / 1000000000 || seconds < INT64_MIN / 1000000000) {
-        return too_large();
+        return overflow_error();
     }
     *out = seconds == -1 ? -1 : seconds < 0 ? INT64_MIN : (int64_t)seconds * 1000000000;
     return 0;
@@ -135,7 +135,7 @@ int core_parse_acquire_by(const char *function, PyObject *const *args, Py_ssize_
 }
 
 int core_parse_u32(PyObject *object, uint32_t least, uint32_t most, const char *too_small,
-                   const char *too_large_text, uint32_t *out)
+                   const char *too_large, uint32_t *out)
 {
     int overflow;
     long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
@@ -146,11 +146,12 @@ int core_parse_u32(PyObject *object, uint32_t least, uint32_t most, const char *
         PyErr_SetString(PyExc_ValueError, too_small);
         return -1;
     }
-    if (overflow > 0 || value > (long long)most) {
-        PyErr_SetString(PyExc_OverflowError, too_large_text);
+    bool more = overflow > 0 || value > (long long)most;
+    if (more && too_large != NULL) {
+        PyErr_SetString(PyExc_OverflowError, too_large);
         return -1;
     }
-    *out = (uint32_t)value;
+    *out = more ? most : (uint32_t)value;
     return 0;
 }
 

@@ -120,8 +120,8 @@ int core_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *names,
 int core_parse_acquire_by(const char *function, PyObject *const *args, Py_ssize_t nargs,
                           PyObject *names, int64_t *timeout_ns);
 
-/* A number from `least` to `most`. 0, or -1: ValueError with `too_small`, OverflowError with
- * `too_large`, or TypeError. */
+/* A number from `least` to `most`; without `too_large`, what is more is `most`. 0, or -1:
+ * ValueError with `too_small`, OverflowError with `too_large`, or TypeError. */
 int core_parse_u32(PyObject *object, uint32_t least, uint32_t most, const char *too_small,
                    const char *too_large, uint32_t *out);
 

@@ -32,12 +32,11 @@ static PyObject *latch_count_down(PyObject *self, PyObject *const *args, Py_ssiz
                                   PyObject *names)
 {
     static const char *const known[] = {"n"};
-    static const char *const more = "cannot count down by more than is left";
     PyObject *given[1];
     uint32_t n = 1;
     if (core_parse_arguments("count_down", known, 1, 0, args, nargs, names, given) < 0 ||
         (given[0] != NULL &&
-         core_parse_u32(given[0], 0, UINT32_MAX, "n must not be negative", more, &n) < 0) ||
+         core_parse_u32(given[0], 0, UINT32_MAX, "n must not be negative", NULL, &n) < 0) ||
         !take(self, n)) {
         return NULL;
     }

@@ -84,7 +84,7 @@ static PyObject *semaphore_release(PyObject *self, PyObject *const *args, Py_ssi
     }
     if (core_parse_arguments("release", known, 1, 0, args, nargs, names, given) < 0 ||
         (given[0] != NULL &&
-         core_parse_u32(given[0], 1, UINT32_MAX, "n must be one or more", TOO_LARGE, &n) < 0)) {
+         core_parse_u32(given[0], 1, UINT32_MAX, "n must be one or more", NULL, &n) < 0)) {
         return NULL;
     }
     return release(self, n);

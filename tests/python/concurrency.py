@@ -118,6 +118,24 @@ def ends_by_a_signal(on_signal: Callable[..., object], wait: Callable[[], object
     timer.join()
 
 
+def run_in_a_storm(
+    on_signal: Callable[..., object], here: Callable[[], object], there: Callable[[], object]
+) -> None:
+    """Run one function while its waits are interrupted again and again, the other in a thread.
+
+    They play ping-pong: it stands still if a wake is lost.
+    """
+    on_signal(lambda *_: None)
+    thread = threading.Thread(target=there)
+    thread.start()
+    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+    try:
+        here()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    thread.join()
+
+
 def run_in_fork(body: Callable[[], object]) -> None:
     """Run it in a child that was forked here; what it raises is shown, and fails."""
     with warnings.catch_warnings():

@@ -15,6 +15,7 @@ from concurrency import (
     Faster,
     check_object,
     ends_by_a_signal,
+    run_in_a_storm,
     run_in_fork,
     run_lock_tests,
     run_threads,
@@ -218,6 +219,19 @@ def test_a_handler_that_resets_it_ends_the_wait(on_signal, end):
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     broken_wait(barrier)
     assert barrier.broken == (end is Barrier.abort)
+
+
+def test_no_round_is_lost_to_signals(on_signal):
+    log = []
+    barrier = Barrier(2, lambda: log.append(None))
+
+    def play():
+        for _ in range(scaled(5000)):
+            assert barrier.wait() in (0, 1)
+
+    run_in_a_storm(on_signal, play, play)
+    assert len(log) == scaled(5000)
+    assert (barrier.n_waiting, barrier.broken) == (0, False)
 
 
 def test_a_child_resets_what_others_waited_for():

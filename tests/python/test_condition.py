@@ -13,6 +13,7 @@ from concurrency import (
     Faster,
     check_object,
     ends_by_a_signal,
+    run_in_a_storm,
     run_in_fork,
     run_lock_tests,
     run_threads,
@@ -362,6 +363,21 @@ def test_a_handler_runs_without_the_lock_and_lets_it_wait_on(on_signal, kind):
     with condition:
         signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
         assert condition.wait(0.1) is False
+
+
+@all_kinds
+def test_no_notification_is_lost_to_signals(on_signal, kind):
+    condition, turn = Condition(kind()), [0]
+
+    def play(own):
+        for _ in range(scaled(5000)):
+            with condition:
+                while turn[0] != own:
+                    assert condition.wait() is True
+                turn[0] = 1 - own
+                condition.notify()
+
+    run_in_a_storm(on_signal, lambda: play(0), lambda: play(1))
 
 
 @all_kinds

@@ -14,6 +14,7 @@ from concurrency import (
     Faster,
     check_object,
     ends_by_a_signal,
+    run_in_a_storm,
     run_in_fork,
     run_lock_tests,
     run_threads,
@@ -156,6 +157,19 @@ def test_set_and_cleared_by_a_handler(on_signal):
         on_signal(handler)
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         assert event.wait(limit) is True
+
+
+def test_no_set_is_lost_to_signals(on_signal):
+    first, second = Event(), Event()
+
+    def play(own, other):
+        for _ in range(scaled(5000)):
+            assert own.wait()
+            own.clear()
+            other.set()
+
+    first.set()
+    run_in_a_storm(on_signal, lambda: play(first, second), lambda: play(second, first))
 
 
 def test_a_child_forgets_who_waits():

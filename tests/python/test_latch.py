@@ -57,14 +57,12 @@ def test_counting_down():
     assert latch.count_down() is None
     latch.count_down(2)
     latch.count_down(n=0)
-    for wrong in (2, 2**32 - 1):
+    for wrong in (2, 2**32 - 1, 2**32, 2**100):
         with pytest.raises(ValueError, match="more than is left"):
             latch.count_down(wrong)
     for wrong in (-1, -(2**100)):
         with pytest.raises(ValueError, match="must not be negative"):
             latch.count_down(wrong)
-    with pytest.raises(OverflowError):
-        latch.count_down(2**32)
     assert latch.count == 1
     assert latch.try_wait() is latch.wait(0) is latch.wait(0.01) is False
     assert repr(latch).endswith("count=1>")

@@ -325,10 +325,18 @@ flush()
 gc.collect()
 assert Node.freed == 1500, Node.freed
 assert d.compute("n", lambda old: 1 if old is MISSING else old + 1) == 1
-with Mutex():
+from latchwork import Barrier, BrokenBarrierError, Condition, Event, Latch, Once, RMutex, Semaphore
+for lock in (Mutex(), RMutex(), Condition(), Condition(Mutex()), Semaphore()):
+    with lock:
+        pass
+try:
+    Barrier(2, list).wait(0)
+except BrokenBarrierError:
     pass
 with RWLock().read():
     pass
+kept = Once(), Condition(threading.Lock())
+kept[0].call(lambda: kept)
 assert AtomicInt(1).add(1) == 1
 d["node"] = Node()  # the interpreter ends with it
 """
@@ -716,6 +724,50 @@ gc.collect()
 assert new.copy() == new
 """
     )
+
+
+@pytest.mark.parametrize("woken", [False, True])
+def test_daemon_threads_that_wait_at_the_end(woken):
+    """They are ended, or hang, when they attach: in no queue, and with nothing held."""
+    printed = run_python(
+        f"""
+import os, sys, threading, time
+from latchwork import *
+other = threading.Lock()
+condition, plain, foreign = Condition(), Condition(Mutex()), Condition(other)
+event, semaphore, barrier, latch, once = Event(), Semaphore(0), Barrier(2), Latch(1), Once()
+rmutex = RMutex()
+rmutex.acquire()
+begun, ends = threading.Event(), threading.Event()
+def held(condition):
+    with condition:
+        condition.wait()
+def run():
+    begun.set()
+    ends.wait()
+waits = [lambda: held(condition), lambda: held(plain), lambda: held(foreign)]
+waits += [event.wait, semaphore.acquire, barrier.wait, latch.wait, rmutex.acquire]
+waits += [lambda: once.call(run), lambda: begun.wait() and once.call(run)]
+for wait in waits:
+    threading.Thread(target=wait, daemon=True).start()
+time.sleep(0.1)
+class Last:
+    def __init__(self):
+        self.conditions = condition, plain, foreign
+        self.calls = event.set, semaphore.release, barrier.abort, latch.count_down, rmutex.release
+        self.write = os.write
+    def __del__(self):
+        for one in self.conditions:
+            if one.acquire(False):
+                one.notify_all()
+                one.release()
+        for call in self.calls:
+            call()
+        self.write(1, b"woken")
+sys.last = Last() if {woken} else None # not a global: the threads keep those
+"""
+    )
+    assert printed == ("woken" if woken else "")
 
 
 # ---- the module itself as garbage ----

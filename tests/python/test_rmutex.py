@@ -11,6 +11,7 @@ from concurrency import (
     Faster,
     check_object,
     ends_by_a_signal,
+    run_in_a_storm,
     run_in_fork,
     run_lock_tests,
     run_threads,
@@ -193,6 +194,20 @@ def test_a_handler_that_returns_lets_it_wait_on(on_signal):
     signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
     assert mutex.acquire() is True
     assert handled[:3] == [True] * 3
+
+
+def test_exclusion_in_a_storm_of_signals(on_signal):
+    mutex, count = RMutex(), [0]
+
+    def work():
+        for _ in range(scaled(2000)):
+            with mutex, mutex:
+                before = count[0]
+                mutex._is_owned()
+                count[0] = before + 1
+
+    run_in_a_storm(on_signal, work, work)
+    assert count == [2 * scaled(2000)]
 
 
 def test_a_child_finds_what_its_own_thread_holds():

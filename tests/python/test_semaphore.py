@@ -11,6 +11,7 @@ from concurrency import (
     Faster,
     check_object,
     ends_by_a_signal,
+    run_in_a_storm,
     run_in_fork,
     run_lock_tests,
     run_threads,
@@ -103,7 +104,7 @@ def test_released_too_often():
     with pytest.raises(ValueError, match="Semaphore released too many times"):
         semaphore.release()
     semaphore.acquire()
-    for n in (2, LARGEST, 2**32 - 1):
+    for n in (2, LARGEST, 2**32 - 1, 2**32, 2**100):
         with pytest.raises(ValueError, match="Semaphore released too many times"):
             semaphore.release(n)
     semaphore.release()
@@ -170,6 +171,19 @@ def test_a_handler_that_returns_lets_it_wait_on(on_signal):
         assert len(handled) >= 3
     semaphore.acquire()
     assert semaphore.acquire(timeout=0.1) is False
+
+
+def test_no_release_is_lost_to_signals(on_signal):
+    first, second = Semaphore(1), Semaphore(0)
+
+    def play(own, other):
+        for _ in range(scaled(5000)):
+            assert own.acquire()
+            other.release()
+
+    run_in_a_storm(on_signal, lambda: play(first, second), lambda: play(second, first))
+    assert first.acquire(False)
+    assert not second.acquire(False)
 
 
 def test_a_child_forgets_who_waits():
