@@ -10,6 +10,8 @@ the wall clock over the operations of all where several do.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import random
 import threading
@@ -191,13 +193,60 @@ def lock_cases() -> list[Case]:
     return rows
 
 
+def rwlock_cases() -> list[Case]:
+    plain, pair = "with lock: pass", "lock.acquire(); lock.release()"
+    kinds: list[tuple[str, Callable[[], object], dict[str, str]]] = [
+        (
+            OURS,
+            latchwork.RWLock,
+            {
+                "with RWLock.read(): pass": "with lock.read(): pass",
+                "with RWLock.write(): pass": "with lock.write(): pass",
+                "RWLock.acquire_read, release_read": "lock.acquire_read(); lock.release_read()",
+            },
+        ),
+        (
+            "threading.Lock",
+            threading.Lock,
+            {
+                "with RWLock.read(): pass": plain,
+                "with RWLock.write(): pass": plain,
+                "RWLock.acquire_read, release_read": pair,
+            },
+        ),
+    ]
+    names: dict[str, object] = {}
+    with contextlib.suppress(ImportError):  # there is none for some interpreters
+        other = importlib.import_module("ft_utils.synchronization")
+        names = {"read": other.RWReadContext, "write": other.RWWriteContext}
+        statements = {
+            "with RWLock.read(): pass": "with read(lock): pass",
+            "with RWLock.write(): pass": "with write(lock): pass",
+            "RWLock.acquire_read, release_read": "lock.lock_read(); lock.unlock_read()",
+        }
+        kinds.append(("ft_utils.RWLock", other.RWLock, statements))
+    rows = []
+    for threads in (1, 2):
+        for impl, factory, statements in kinds:
+
+            def make(
+                factory: Callable[[], object] = factory,
+            ) -> Callable[[int], dict[str, object]]:
+                seen = {"lock": factory(), **names}
+                return lambda _: seen
+
+            for row, statement in statements.items():
+                rows.append(Case(row, impl, threads, 1, statement, make))
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--repetitions", type=int, required=True)
     parser.add_argument("--min-time", type=float, required=True, help="seconds a repetition")
     arguments = parser.parse_args()
-    cases = [*dict_cases(), *counter_cases(), *lock_cases()]
+    cases = [*dict_cases(), *counter_cases(), *lock_cases(), *rwlock_cases()]
     for case in cases:
         case.calibrate(arguments.min_time)
     for _ in range(arguments.repetitions):

@@ -145,6 +145,16 @@ def use(n):
     latch = Latch(count=n)
     latch.count_down(n=n)
     attempt(latch.arrive_and_wait)
+    lock = RWLock()
+    with lock.read() as _, RWLock().write():
+        attempt(lock.release_write)
+        lock.try_upgrade()
+        lock.acquire_read(timeout=0)
+        lock.downgrade()
+    attempt(lock.release_read)
+    attempt(lock.acquire_read, True, -n)
+    attempt(RWLock, n)
+    repr(lock)
     once = Once()
     attempt(once.call, fail)
     attempt(once.call, once.call, fail)
@@ -304,7 +314,7 @@ def test_every_allocation_may_fail():
         """
 import _testcapi, itertools, pickle
 from latchwork import AtomicInt, ConcurrentDict, MISSING, Mutex
-from latchwork import Barrier, Condition, Event, Latch, Once, RMutex, Semaphore
+from latchwork import Barrier, Condition, Event, Latch, Once, RMutex, RWLock, Semaphore
 
 class Key:
     def __init__(self, n):
@@ -356,6 +366,8 @@ operations = {
     "barrier": lambda d: Barrier(1, d.__len__).wait(timeout=1),
     "latch": lambda d: Latch(1).arrive_and_wait(),
     "once": lambda d: Once().call(d.copy),
+    "rwlock": lambda d: RWLock().write().__enter__(),
+    "rwlock with a limit": lambda d: RWLock().acquire_read(timeout=1),
     "atomic": lambda d: AtomicInt(2**62).add(1),
 }
 SEVERAL = {"update", "many"}  # these store one key after the other

@@ -291,7 +291,7 @@ def test_f9_releases_that_race(name):
 
     def work():
         count = 0
-        for _ in range(scaled(20_000)):
+        for _ in range(scaled(60_000)):
             count += acquire(False)
             for _ in range(2):
                 try:
@@ -606,21 +606,21 @@ def test_time_limits_beside_a_holder():
 
 def test_f10_f14_a_waiter_is_detached():
     """If not, this would stand still: for the GIL, or for the free-threaded collector's pause."""
-    for hold, waits in (
-        (RWLock.write, ("acquire_read", "acquire_write")),
-        (RWLock.read, ("acquire_write",)),
+    lock = RWLock()
+    for hold, wait, limit in (
+        (lock.write, lock.acquire_read, {}),
+        (lock.write, lock.acquire_write, {"timeout": 100}),
+        (lock.read, lock.acquire_write, {}),
     ):
-        for name in waits:
-            for limit in ({}, {"timeout": 100}):
-                lock = RWLock()
-                thread = threading.Thread(target=getattr(lock, name), kwargs=limit)
-                with hold(lock):
-                    thread.start()
-                    wait_for_a_waiter()
-                    for _ in range(3):
-                        gc.collect()
-                thread.join()
-                assert lock.locked()
+        thread = threading.Thread(target=wait, kwargs=limit)
+        with hold():
+            thread.start()
+            wait_for_a_waiter()
+            for _ in range(3):
+                gc.collect()
+        thread.join()
+        assert lock.locked()
+        give_up_all(lock)
 
 
 def test_another_thread_may_release():
