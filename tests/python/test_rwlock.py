@@ -284,6 +284,25 @@ def test_f9_of_many_releases_at_once_as_many_count_as_were_locked(held):
             assert state(lock) == FREE
 
 
+def test_f9_read_locks_given_up_at_once():
+    lock, count = RWLock(), scaled(50_000)
+    for _ in range(4 * count):
+        lock.acquire_read()
+
+    def release():
+        for _ in range(count):
+            lock.release_read()
+
+    def both():
+        for _ in range(count):
+            lock.release_read()
+            lock.acquire_read()
+
+    with Faster():
+        run_threads(release, release, both)
+    assert give_up_all(lock) == (2 * count, 0)
+
+
 @pytest.mark.parametrize("name", ["read", "write"])
 def test_f9_releases_that_race(name):
     lock, balance = RWLock(), AtomicInt()
