@@ -10,6 +10,8 @@ the wall clock over the operations of all where several do.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import random
 import threading
@@ -18,6 +20,7 @@ import timeit
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import latchwork
 
@@ -153,8 +156,10 @@ def counter_cases() -> list[Case]:
 
 def lock_cases() -> list[Case]:
     rows = []
-    for threads in (1, 2):
-        for impl, factory in ((OURS, latchwork.Mutex), ("threading.Lock", threading.Lock)):
+
+    def add(row: str, threads: int, ours: str, theirs: str, statement: str, peer: str) -> None:
+        kinds = ((OURS, getattr(latchwork, ours)), (peer, getattr(threading, theirs)))
+        for impl, factory in kinds:
 
             def make(
                 factory: Callable[[], object] = factory,
@@ -162,7 +167,76 @@ def lock_cases() -> list[Case]:
                 names = {"lock": factory()}
                 return lambda _: names
 
-            rows.append(Case("with lock: pass", impl, threads, 1, "with lock: pass", make))
+            rows.append(Case(row, impl, threads, 1, statement, make))
+
+    enter = "with lock: pass"
+    for threads in (1, 2):
+        add("with lock: pass", threads, "Mutex", "Lock", enter, "threading.Lock")
+        add("with RMutex: pass", threads, "RMutex", "RLock", enter, "threading")
+        add("with Semaphore: pass", threads, "Semaphore", "Semaphore", enter, "threading")
+    notify = "with lock: lock.notify()"
+    add("with Condition: notify, none waits", 1, "Condition", "Condition", notify, "threading")
+    add("Event.is_set", 1, "Event", "Event", "lock.is_set()", "threading")
+    add("Event.set, clear", 1, "Event", "Event", "lock.set(); lock.clear()", "threading")
+
+    for impl, event in ((OURS, latchwork.Event), ("threading", threading.Event)):
+
+        def make_pair(
+            event: Callable[[], Any] = event,
+        ) -> Callable[[int], dict[str, object]]:
+            pair = event(), event()
+            pair[0].set()
+            return lambda index: {"own": pair[index], "other": pair[1 - index]}
+
+        turn = "own.wait(); own.clear(); other.set()"
+        rows.append(Case("Event: a turn of two threads", impl, 2, 1, turn, make_pair))
+    return rows
+
+
+def rwlock_cases() -> list[Case]:
+    plain, pair = "with lock: pass", "lock.acquire(); lock.release()"
+    kinds: list[tuple[str, Callable[[], object], dict[str, str]]] = [
+        (
+            OURS,
+            latchwork.RWLock,
+            {
+                "with RWLock.read(): pass": "with lock.read(): pass",
+                "with RWLock.write(): pass": "with lock.write(): pass",
+                "RWLock.acquire_read, release_read": "lock.acquire_read(); lock.release_read()",
+            },
+        ),
+        (
+            "threading.Lock",
+            threading.Lock,
+            {
+                "with RWLock.read(): pass": plain,
+                "with RWLock.write(): pass": plain,
+                "RWLock.acquire_read, release_read": pair,
+            },
+        ),
+    ]
+    names: dict[str, object] = {}
+    with contextlib.suppress(ImportError):  # there is none for some interpreters
+        other = importlib.import_module("ft_utils.synchronization")
+        names = {"read": other.RWReadContext, "write": other.RWWriteContext}
+        statements = {
+            "with RWLock.read(): pass": "with read(lock): pass",
+            "with RWLock.write(): pass": "with write(lock): pass",
+            "RWLock.acquire_read, release_read": "lock.lock_read(); lock.unlock_read()",
+        }
+        kinds.append(("ft_utils.RWLock", other.RWLock, statements))
+    rows = []
+    for threads in (1, 2):
+        for impl, factory, statements in kinds:
+
+            def make(
+                factory: Callable[[], object] = factory,
+            ) -> Callable[[int], dict[str, object]]:
+                seen = {"lock": factory(), **names}
+                return lambda _: seen
+
+            for row, statement in statements.items():
+                rows.append(Case(row, impl, threads, 1, statement, make))
     return rows
 
 
@@ -172,7 +246,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, required=True)
     parser.add_argument("--min-time", type=float, required=True, help="seconds a repetition")
     arguments = parser.parse_args()
-    cases = [*dict_cases(), *counter_cases(), *lock_cases()]
+    cases = [*dict_cases(), *counter_cases(), *lock_cases(), *rwlock_cases()]
     for case in cases:
         case.calibrate(arguments.min_time)
     for _ in range(arguments.repetitions):

@@ -51,9 +51,18 @@ LW_API lw_map_config lw_py_map_config(lw_key_kind keys);
  * LW_INTERRUPTED, what the signal handler raised, if it did. -1 if one is set, else 0. Attached. */
 LW_API int lw_py_set_error(lw_status status);
 
-/* Locks as threading.Lock.acquire does: signal handlers run while waiting, and what they raise ends
- * the wait. LW_OK, LW_TIMEOUT, or LW_INTERRUPTED with a Python exception set. Attached; detaches
- * while it sleeps. */
+/* One try of a wait with a limit and flags of park.h, as the waits of this library are. LW_AGAIN,
+ * too, asks for another try. */
+typedef lw_status (*lw_py_wait_fn)(void *arg, int64_t timeout_ns, unsigned flags);
+
+/* Waits as threading's waits do: signal handlers run meanwhile, and what they raise ends it. Calls
+ * wait(arg, time left, LW_WAIT_INTERRUPTIBLE) until that says something else than LW_INTERRUPTED
+ * and LW_AGAIN, and between the calls what handlers there are to run. What `wait` said, or
+ * LW_INTERRUPTED with a Python exception set. A negative timeout_ns: no limit. Attached; the waits
+ * of this library detach while they sleep. */
+LW_API lw_status lw_py_wait_interruptible(lw_py_wait_fn wait, void *arg, int64_t timeout_ns);
+
+/* Locks so. LW_OK, LW_TIMEOUT, or LW_INTERRUPTED with a Python exception set. */
 LW_API lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns);
 
 /* ---- critical sections over Python objects ----

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import collections.abc as _abc
 import os as _os
+from threading import BrokenBarrierError
 
 from latchwork._core import (
     ABI_VERSION,
     MISSING,
     AtomicInt,
+    Barrier,
+    BoundedSemaphore,
     ConcurrentDict,
+    Condition,
+    Event,
+    Latch,
     Mutex,
+    Once,
+    RMutex,
+    RWLock,
+    Semaphore,
     __version__,
     critical_section,
     flush,
@@ -25,13 +35,25 @@ from latchwork._core import ConcurrentDictItems as _Items
 from latchwork._core import ConcurrentDictKeys as _Keys
 from latchwork._core import ConcurrentDictValues as _Values
 from latchwork._core import MissingType as MissingType
+from latchwork._core import RWLockReader as RWLockReader
+from latchwork._core import RWLockWriter as RWLockWriter
 
 __all__ = [
     "ABI_VERSION",
     "MISSING",
     "AtomicInt",
+    "Barrier",
+    "BoundedSemaphore",
+    "BrokenBarrierError",
     "ConcurrentDict",
+    "Condition",
+    "Event",
+    "Latch",
     "Mutex",
+    "Once",
+    "RMutex",
+    "RWLock",
+    "Semaphore",
     "__version__",
     "critical_section",
     "flush",

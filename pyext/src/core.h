@@ -21,12 +21,16 @@ typedef struct core_state {
     PyTypeObject *values_type;
     PyTypeObject *items_type;
     PyTypeObject *mutex_type;
+    PyTypeObject *rmutex_type;
+    PyTypeObject *rwlock_reader_type;
+    PyTypeObject *rwlock_writer_type;
     PyTypeObject *atomic_int_type;
     PyTypeObject *section_type;
     PyTypeObject *missing_type;
     PyObject *missing;        /* latchwork.MISSING */
     PyObject *newobj;         /* copyreg.__newobj__ */
     PyObject *missing_method; /* "__missing__" */
+    PyObject *broken_barrier; /* threading.BrokenBarrierError */
     bool cleared;             /* by the collector: the pointers may be NULL */
     core_section_list section_lists[CORE_SECTION_LISTS];
 } core_state;
@@ -54,11 +58,22 @@ core_state *core_state_of_either(PyObject *left, PyObject *right);
 int core_add_dict(PyObject *module, core_state *state);
 int core_add_views(PyObject *module, core_state *state);
 int core_add_mutex(PyObject *module, core_state *state);
+int core_add_rmutex(PyObject *module, core_state *state);
+int core_add_condition(PyObject *module, core_state *state);
+int core_add_event(PyObject *module, core_state *state);
+int core_add_semaphores(PyObject *module, core_state *state);
+int core_add_barrier(PyObject *module, core_state *state);
+int core_add_latch(PyObject *module, core_state *state);
+int core_add_once(PyObject *module, core_state *state);
+int core_add_rwlock(PyObject *module, core_state *state);
 int core_add_atomic_int(PyObject *module, core_state *state);
 int core_add_critical(PyObject *module, core_state *state);
 
 /* Makes a heap type of `module`. With `public_name` it becomes an attribute of the module. */
 PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, const char *public_name);
+
+/* The same for a type that nobody but the module needs. 0, or -1 with an exception. */
+int core_add_public_type(PyObject *module, PyType_Spec *spec, const char *public_name);
 
 /* What follows a tp_dealloc's own work: heap types own a reference to their type. */
 static inline void core_free_object(PyObject *self)
@@ -77,7 +92,73 @@ static inline int core_traverse_type(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
+/* tp_dealloc of a type that has weak references and owns nothing. */
+void core_dealloc(PyObject *self);
+
+/* tp_new of a type whose objects begin as zero bytes. */
+PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwds);
+
 #define CORE_METHOD(f) ((PyCFunction)(void (*)(void))(f))
+
+/* ---- arguments of the locks ---- */
+
+/* Sorts the arguments of a call into given[0] to given[count - 1], NULL for what is not given.
+ * 0, or -1 with TypeError; `required`: how many of the first have to be there. */
+int core_parse_arguments(const char *function, const char *const *known, int count, int required,
+                         PyObject *const *args, Py_ssize_t nargs, PyObject *names,
+                         PyObject **given);
+
+/* A time limit as all but the two mutexes have it: None or NULL is none (-1), and what is negative
+ * is 0. Nanoseconds, rounded up. 0, or -1 with an exception. */
+int core_parse_limit(PyObject *object, int64_t *timeout_ns);
+
+/* The one argument, `timeout`, of a wait. */
+int core_parse_wait(const char *function, PyObject *const *args, Py_ssize_t nargs, PyObject *names,
+                    int64_t *timeout_ns);
+
+/* The arguments of threading.Lock.acquire. */
+int core_parse_acquire(PyObject *const *args, Py_ssize_t nargs, PyObject *names,
+                       int64_t *timeout_ns);
+
+/* The same for a method with another name. */
+int core_parse_acquire_by(const char *function, PyObject *const *args, Py_ssize_t nargs,
+                          PyObject *names, int64_t *timeout_ns);
+
+/* A number from `least` to `most`; without `too_large`, what is more is `most`. 0, or -1:
+ * ValueError with `too_small`, OverflowError with `too_large`, or TypeError. */
+int core_parse_u32(PyObject *object, uint32_t least, uint32_t most, const char *too_small,
+                   const char *too_large, uint32_t *out);
+
+/* True for LW_OK, False for LW_TIMEOUT, else NULL: an exception is set. */
+PyObject *core_waited(lw_status status);
+
+/* ---- Mutex and RMutex, for Condition ---- */
+
+typedef struct mutex_object {
+    PyObject ob_base;
+    lw_mutex_t mutex;
+    /* 1 while somebody is to release it. lw_mutex_unlock may not be called on an unlocked mutex,
+     * not even by one of two threads that release at once: whoever turns this to 0 unlocks, the
+     * other gets an exception. */
+    lw_atomic_u32 held;
+    PyObject *weakrefs;
+} mutex_object;
+
+typedef struct rmutex_object {
+    PyObject ob_base;
+    lw_rmutex_t mutex;
+    PyObject *weakrefs;
+} rmutex_object;
+
+/* The methods; `args` of an exit and `ignored` are not looked at. */
+PyObject *mutex_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
+PyObject *mutex_release(PyObject *self, PyObject *ignored);
+PyObject *mutex_at_fork_reinit(PyObject *self, PyObject *ignored);
+PyObject *rmutex_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *names);
+PyObject *rmutex_release(PyObject *self, PyObject *ignored);
+PyObject *rmutex_release_save(PyObject *self, PyObject *ignored);
+PyObject *rmutex_acquire_restore(PyObject *self, PyObject *saved);
+PyObject *rmutex_at_fork_reinit(PyObject *self, PyObject *ignored);
 
 /* ---- ConcurrentDict, for its views ---- */
 

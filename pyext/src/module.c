@@ -28,6 +28,28 @@ PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, const char *pub
     return (PyTypeObject *)type;
 }
 
+int core_add_public_type(PyObject *module, PyType_Spec *spec, const char *public_name)
+{
+    PyTypeObject *type = core_add_type(module, spec, public_name);
+    Py_XDECREF(type);
+    return type != NULL ? 0 : -1;
+}
+
+void core_dealloc(PyObject *self)
+{
+    PyObject_GC_UnTrack(self);
+    PyObject_ClearWeakRefs(self);
+    core_free_object(self);
+}
+
+PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
+{
+    if (PyTuple_GET_SIZE(args) != 0 || (kwds != NULL && PyDict_GET_SIZE(kwds) != 0)) {
+        return PyErr_Format(PyExc_TypeError, "%s() takes no arguments", type->tp_name);
+    }
+    return type->tp_alloc(type, 0);
+}
+
 /* ---- MISSING ---- */
 
 static PyObject *missing_repr(PyObject *Py_UNUSED(self))
@@ -117,6 +139,14 @@ static PyMethodDef core_functions[] = {
 
 /* ---- The module ---- */
 
+static PyObject *import_from(const char *module_name, const char *name)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *value = module != NULL ? PyObject_GetAttrString(module, name) : NULL;
+    Py_XDECREF(module);
+    return value;
+}
+
 static int core_exec(PyObject *module)
 {
     core_state *state = (core_state *)PyModule_GetState(module);
@@ -127,17 +157,21 @@ static int core_exec(PyObject *module)
     if (state->missing_method == NULL) {
         return -1;
     }
-    PyObject *copyreg = PyImport_ImportModule("copyreg");
-    if (copyreg == NULL) {
+    state->newobj = import_from("copyreg", "__newobj__");
+    state->broken_barrier = import_from("threading", "BrokenBarrierError");
+    if (state->newobj == NULL || state->broken_barrier == NULL) {
         return -1;
     }
-    state->newobj = PyObject_GetAttrString(copyreg, "__newobj__");
-    Py_DECREF(copyreg);
-    if (state->newobj == NULL || add_missing(module, state) < 0 ||
-        core_add_dict(module, state) < 0 || core_add_views(module, state) < 0 ||
-        core_add_mutex(module, state) < 0 || core_add_atomic_int(module, state) < 0 ||
-        core_add_critical(module, state) < 0) {
-        return -1;
+    static int (*const parts[])(PyObject *, core_state *) = {
+        add_missing,       core_add_dict,      core_add_views, core_add_mutex,
+        core_add_rmutex,   core_add_condition, core_add_event, core_add_semaphores,
+        core_add_barrier,  core_add_latch,     core_add_once,  core_add_atomic_int,
+        core_add_critical, core_add_rwlock,
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (parts[i](module, state) < 0) {
+            return -1;
+        }
     }
     if (PyModule_AddStringConstant(module, "__version__", LW_VERSION_STRING) < 0) {
         return -1;
@@ -154,11 +188,15 @@ static int core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->values_type);
     Py_VISIT(state->items_type);
     Py_VISIT(state->mutex_type);
+    Py_VISIT(state->rmutex_type);
+    Py_VISIT(state->rwlock_reader_type);
+    Py_VISIT(state->rwlock_writer_type);
     Py_VISIT(state->atomic_int_type);
     Py_VISIT(state->section_type);
     Py_VISIT(state->missing_type);
     Py_VISIT(state->missing);
     Py_VISIT(state->newobj);
+    Py_VISIT(state->broken_barrier);
     return 0;
 }
 
@@ -172,11 +210,15 @@ static int core_clear(PyObject *module)
     Py_CLEAR(state->values_type);
     Py_CLEAR(state->items_type);
     Py_CLEAR(state->mutex_type);
+    Py_CLEAR(state->rmutex_type);
+    Py_CLEAR(state->rwlock_reader_type);
+    Py_CLEAR(state->rwlock_writer_type);
     Py_CLEAR(state->atomic_int_type);
     Py_CLEAR(state->section_type);
     Py_CLEAR(state->missing_type);
     Py_CLEAR(state->missing);
     Py_CLEAR(state->newobj);
+    Py_CLEAR(state->broken_barrier);
     Py_CLEAR(state->missing_method);
     return 0;
 }

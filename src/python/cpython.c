@@ -411,7 +411,7 @@ int lw_py_set_error(lw_status status)
     return -1;
 }
 
-lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns)
+lw_status lw_py_wait_interruptible(lw_py_wait_fn wait, void *arg, int64_t timeout_ns)
 {
     int64_t deadline_ns = -1, left_ns = timeout_ns;
     if (timeout_ns > 0) {
@@ -419,15 +419,28 @@ lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns)
         deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
     }
     for (;;) {
-        lw_status status = lw_mutex_lock_flags(mutex, left_ns, LW_WAIT_INTERRUPTIBLE);
-        if (status != LW_INTERRUPTED || PyErr_CheckSignals() < 0) {
+        lw_status status = wait(arg, left_ns, LW_WAIT_INTERRUPTIBLE);
+        if (status != LW_INTERRUPTED && status != LW_AGAIN) {
             return status;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return LW_INTERRUPTED;
         }
         if (deadline_ns >= 0) {
             left_ns = deadline_ns - lw_now_();
             left_ns = left_ns < 0 ? 0 : left_ns;
         }
     }
+}
+
+static lw_status lw_py_mutex_lock_once(void *mutex, int64_t timeout_ns, unsigned flags)
+{
+    return lw_mutex_lock_flags((lw_mutex_t *)mutex, timeout_ns, flags);
+}
+
+lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns)
+{
+    return lw_py_wait_interruptible(lw_py_mutex_lock_once, mutex, timeout_ns);
 }
 
 /* ---- sections ---- */

@@ -3,12 +3,23 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import pickle
+import signal
 import subprocess
 import sys
 import sysconfig
 import threading
+import time
+import traceback
+import unittest
+import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 # A ThreadSanitizer build is about 17 times slower, and its memory says nothing of ours.
@@ -83,3 +94,100 @@ class Faster:
 
     def __exit__(self, *_: object) -> None:
         sys.setswitchinterval(self.interval)
+
+
+def wait_for_a_waiter() -> None:
+    """There is no way to ask whether a thread sleeps; long enough that it mostly does."""
+    time.sleep(0.05)
+
+
+def ends_by_a_signal(on_signal: Callable[..., object], wait: Callable[[], object]) -> None:
+    """What the handler of a signal raises comes out of the wait; so does Ctrl-C."""
+
+    def handler(*_: object) -> None:
+        raise ZeroDivisionError
+
+    on_signal(handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    with pytest.raises(ZeroDivisionError):
+        wait()
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        wait()
+    timer.join()
+
+
+def run_in_a_storm(
+    on_signal: Callable[..., object], here: Callable[[], object], there: Callable[[], object]
+) -> None:
+    """Run one function while its waits are interrupted again and again, the other in a thread.
+
+    They play ping-pong: it stands still if a wake is lost.
+    """
+    on_signal(lambda *_: None)
+    thread = threading.Thread(target=there)
+    thread.start()
+    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+    try:
+        here()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    thread.join()
+
+
+def run_in_fork(body: Callable[[], object]) -> None:
+    """Run it in a child that was forked here; what it raises is shown, and fails."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other threads are running
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(60)
+            body()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def check_object(thing: Any) -> None:
+    """What all locks are: weakly referable, hashable by identity, final, and not to be pickled."""
+    kind = type(thing)
+    assert weakref.ref(thing)() is thing
+    assert hash(thing) == hash(thing)
+    assert thing != object()
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError):
+            pickle.dumps(thing, protocol)
+    with pytest.raises(TypeError):
+        type("Sub", (kind,), {})
+    with pytest.raises((TypeError, AttributeError)):
+        kind.attribute = 1
+    with pytest.raises(AttributeError):
+        thing.attribute = 1
+
+
+HAS_LOCK_TESTS = importlib.util.find_spec("test") and importlib.util.find_spec("test.lock_tests")
+with_lock_tests = pytest.mark.skipif(
+    not HAS_LOCK_TESTS, reason="this interpreter comes without test.lock_tests"
+)
+
+
+def run_lock_tests(case: str, at_least: int, leave_out: tuple[str, ...] = (), **kind: Any) -> None:
+    """Run one class of CPython's own tests of its locks, for another kind of lock."""
+    from test import lock_tests
+
+    tests = {name: staticmethod(factory) for name, factory in kind.items()}
+    own = type(case, (getattr(lock_tests, case),), {**tests, **dict.fromkeys(leave_out)})
+    suite = unittest.defaultTestLoader.loadTestsFromTestCase(own)
+    result = unittest.TestResult()
+    suite.run(result)
+    problems = "\n".join(text for _, text in result.failures + result.errors)
+    assert not problems
+    assert not result.skipped
+    assert result.testsRun >= at_least

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import faulthandler
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 
 import pytest
 from concurrency import SANITIZED, scaled
@@ -37,3 +38,12 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture
+def on_signal() -> Iterator[Callable[..., object]]:
+    """Sets the handler of the alarm; both are taken back at the end."""
+    before = signal.getsignal(signal.SIGALRM)
+    yield lambda handler: signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)

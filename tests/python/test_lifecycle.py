@@ -296,7 +296,7 @@ for thread in threads:
 
 IN_EACH = """
 import gc, sys, threading
-from latchwork import AtomicInt, ConcurrentDict, MISSING, Mutex, flush
+from latchwork import AtomicInt, ConcurrentDict, MISSING, Mutex, RWLock, flush
 
 class Key:
     def __init__(self, n):
@@ -325,8 +325,18 @@ flush()
 gc.collect()
 assert Node.freed == 1500, Node.freed
 assert d.compute("n", lambda old: 1 if old is MISSING else old + 1) == 1
-with Mutex():
+from latchwork import Barrier, BrokenBarrierError, Condition, Event, Latch, Once, RMutex, Semaphore
+for lock in (Mutex(), RMutex(), Condition(), Condition(Mutex()), Semaphore()):
+    with lock:
+        pass
+try:
+    Barrier(2, list).wait(0)
+except BrokenBarrierError:
     pass
+with RWLock().read():
+    pass
+kept = Once(), Condition(threading.Lock())
+kept[0].call(lambda: kept)
 assert AtomicInt(1).add(1) == 1
 d["node"] = Node()  # the interpreter ends with it
 """
@@ -716,6 +726,50 @@ assert new.copy() == new
     )
 
 
+@pytest.mark.parametrize("woken", [False, True])
+def test_daemon_threads_that_wait_at_the_end(woken):
+    """They are ended, or hang, when they attach: in no queue, and with nothing held."""
+    printed = run_python(
+        f"""
+import os, sys, threading, time
+from latchwork import *
+other = threading.Lock()
+condition, plain, foreign = Condition(), Condition(Mutex()), Condition(other)
+event, semaphore, barrier, latch, once = Event(), Semaphore(0), Barrier(2), Latch(1), Once()
+rmutex = RMutex()
+rmutex.acquire()
+begun, ends = threading.Event(), threading.Event()
+def held(condition):
+    with condition:
+        condition.wait()
+def run():
+    begun.set()
+    ends.wait()
+waits = [lambda: held(condition), lambda: held(plain), lambda: held(foreign)]
+waits += [event.wait, semaphore.acquire, barrier.wait, latch.wait, rmutex.acquire]
+waits += [lambda: once.call(run), lambda: begun.wait() and once.call(run)]
+for wait in waits:
+    threading.Thread(target=wait, daemon=True).start()
+time.sleep(0.1)
+class Last:
+    def __init__(self):
+        self.conditions = condition, plain, foreign
+        self.calls = event.set, semaphore.release, barrier.abort, latch.count_down, rmutex.release
+        self.write = os.write
+    def __del__(self):
+        for one in self.conditions:
+            if one.acquire(False):
+                one.notify_all()
+                one.release()
+        for call in self.calls:
+            call()
+        self.write(1, b"woken")
+sys.last = Last() if {woken} else None # not a global: the threads keep those
+"""
+    )
+    assert printed == ("woken" if woken else "")
+
+
 # ---- the module itself as garbage ----
 
 FORGET = """
@@ -752,6 +806,12 @@ def forget():
         "MISSING",
         "Mutex()",
         "AtomicInt()",
+        "[latchwork.Condition(), latchwork.Condition(Mutex()), latchwork.RMutex()]",
+        "[latchwork.Semaphore(), latchwork.BoundedSemaphore(), latchwork.Latch(1)]",
+        "[latchwork.Event(), latchwork.Barrier(1, d.clear)]",
+        "latchwork.Once().call(latchwork.Once)",
+        "latchwork.RWLock()",
+        "[latchwork.RWLock().read(), latchwork.RWLock().write()]",
         "d",
         "iter(d)",
         "d.keys()",
@@ -851,16 +911,31 @@ LATE_USES = {
     "new from a dict": "kind({'a': 1})",
     "clear": "clear()",
     "lock": "lock.acquire(False)",
+    "recursive lock": "rlock.acquire(False)",
+    "condition": "condition.acquire(False) and (condition.notify(), condition.wait(0))",
+    "new condition": "type(condition)()",
+    "event": "event.wait(0)",
+    "semaphore": "semaphore.acquire(False)",
+    "barrier": "barrier.wait(0)",
+    "latch": "latch.wait(0)",
+    "once": "once.call(list)",
+    "read-write lock": "rwlock.acquire_read(False)",
+    "new read-write lock": "type(rwlock)()",
+    "read": "side.__enter__() and side.__exit__()",
     "number": "int(number)",
     "missing": "repr(missing)",
 }
 BEFORE = """
 import os, sys
 from latchwork import MISSING, AtomicInt, ConcurrentDict, Mutex
+from latchwork import Barrier, Condition, Event, Latch, Once, RMutex, RWLock, Semaphore
 kind, missing, core = ConcurrentDict, MISSING, sys.modules["latchwork._core"]
 class Sub(ConcurrentDict):
     pass
 d, sub, other, lock, number = kind(a=1), Sub(), kind(a=1), Mutex(), AtomicInt()
+rlock, condition, event, semaphore = RMutex(), Condition(), Event(), Semaphore()
+barrier, latch, once, rwlock = Barrier(2), Latch(1), Once(), RWLock()
+side = rwlock.read()
 get, set, keys, values, items, copy = d.get, d.__setitem__, d.keys, d.values, d.items, d.copy
 update, ior, compute, add, pop = d.update, d.__ior__, d.compute, d.add, d.pop
 popitem, reduce, fromkeys, clear, size = d.popitem, d.__reduce__, d.fromkeys, d.clear, d.__sizeof__
@@ -877,7 +952,9 @@ def test_what_is_left_of_a_cleared_module_can_be_used(what):
         + f"""
 sys.path.append({str(Path(__file__).parent)!r})
 from concurrency import collector_clear
+from threading import BrokenBarrierError
 others = [view, iterators[0], d.keys(), d.values(), missing, lock, number]
+others += [rlock, condition, event, semaphore, barrier, latch, once, rwlock, side]
 others = [type(thing) for thing in others]
 uses = {LATE_USES!r}
 for thing in ({what},):
@@ -888,6 +965,8 @@ for name, use in uses.items():
         eval(use)
     except KeyError:
         assert name.startswith("miss")
+    except BrokenBarrierError:
+        assert name == "barrier"
     except (RuntimeError, AttributeError) as error:
         refused.append((name, repr(error)))
 names = {{name for name, _ in refused}}

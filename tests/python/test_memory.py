@@ -100,6 +100,81 @@ assert sum(map(int, numbers)) == sum(range(5000))
     )
 
 
+def test_locks_keep_nothing():
+    run_python(
+        """
+import tracemalloc
+from threading import BrokenBarrierError, Lock
+from latchwork import *
+
+def fail():
+    raise ZeroDivisionError
+
+def attempt(function, *args, **kwargs):
+    try:
+        return function(*args, **kwargs)
+    except (ZeroDivisionError, RuntimeError, TypeError, ValueError, OverflowError):
+        pass
+
+def use(n):
+    for lock in (Mutex(), RMutex(), Lock(), None):
+        condition = Condition(lock)
+        attempt(condition.wait)
+        with condition:
+            condition.wait(timeout=0)
+            condition.wait_for(list, timeout=0)
+            attempt(condition.wait_for, fail)
+            condition.notify()
+            saved = condition._release_save()
+            condition._acquire_restore(saved)
+        repr(condition)
+    attempt(Condition, n)
+    attempt(RMutex()._acquire_restore, 2**32)
+    event = Event()
+    event.wait(timeout=0)
+    repr(event)
+    semaphore = BoundedSemaphore(n)
+    attempt(semaphore.release)
+    repr(semaphore)
+    attempt(Semaphore, -n)
+    for action in (None, list, fail):
+        barrier = Barrier(1, action, timeout=n)
+        attempt(barrier.wait)
+        repr(barrier)
+    attempt(Barrier(2).wait, timeout=0)
+    latch = Latch(count=n)
+    latch.count_down(n=n)
+    attempt(latch.arrive_and_wait)
+    lock = RWLock()
+    with lock.read() as _, RWLock().write():
+        attempt(lock.release_write)
+        lock.try_upgrade()
+        lock.acquire_read(timeout=0)
+        lock.downgrade()
+    attempt(lock.release_read)
+    attempt(lock.acquire_read, True, -n)
+    attempt(RWLock, n)
+    repr(lock)
+    once = Once()
+    attempt(once.call, fail)
+    attempt(once.call, once.call, fail)
+    once.call(list, [n])
+    once.call(fail)
+
+def run(times):
+    for n in range(1000, 1000 + times):
+        use(n)
+
+run(100)
+tracemalloc.start()
+run(100)
+before = tracemalloc.get_traced_memory()[0]
+run(1000)
+assert tracemalloc.get_traced_memory()[0] < before + 10_000
+""",
+    )
+
+
 def test_f7_records_of_dead_threads_are_reused():
     run_python(
         """
@@ -239,6 +314,7 @@ def test_every_allocation_may_fail():
         """
 import _testcapi, itertools, pickle
 from latchwork import AtomicInt, ConcurrentDict, MISSING, Mutex
+from latchwork import Barrier, Condition, Event, Latch, Once, RMutex, RWLock, Semaphore
 
 class Key:
     def __init__(self, n):
@@ -283,6 +359,15 @@ operations = {
     "union": lambda d: d.keys() | {1},
     "clear": lambda d: d.clear(),
     "mutex": lambda d: Mutex().acquire(),
+    "rmutex": lambda d: RMutex().acquire(timeout=1),
+    "condition": lambda d: Condition().wait_for(d.__len__, timeout=1),
+    "event": lambda d: Event().wait(timeout=0),
+    "semaphore": lambda d: Semaphore(value=2).acquire(timeout=1),
+    "barrier": lambda d: Barrier(1, d.__len__).wait(timeout=1),
+    "latch": lambda d: Latch(1).arrive_and_wait(),
+    "once": lambda d: Once().call(d.copy),
+    "rwlock": lambda d: RWLock().write().__enter__(),
+    "rwlock with a limit": lambda d: RWLock().acquire_read(timeout=1),
     "atomic": lambda d: AtomicInt(2**62).add(1),
 }
 SEVERAL = {"update", "many"}  # these store one key after the other

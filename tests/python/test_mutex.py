@@ -4,24 +4,21 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
-import pickle
 import signal
 import threading
-import time
-import unittest
-import weakref
 
 import pytest
-from concurrency import Faster, run_threads, scaled
+from concurrency import (
+    Faster,
+    check_object,
+    run_lock_tests,
+    run_threads,
+    scaled,
+    wait_for_a_waiter,
+    with_lock_tests,
+)
 from latchwork import AtomicInt, Mutex
-
-
-def wait_for_a_waiter():
-    """There is no way to ask whether a thread sleeps; long enough that it mostly does."""
-    time.sleep(0.05)
-
 
 # ---- arguments ----
 
@@ -178,15 +175,10 @@ def test_of_what_kind_it_is():
     assert repr(mutex).startswith("<unlocked latchwork.Mutex object at 0x")
     mutex.acquire()
     assert repr(mutex).startswith("<locked latchwork.Mutex object at 0x")
-    assert weakref.ref(mutex)() is mutex
-    assert hash(mutex) == hash(mutex)
-    with pytest.raises(TypeError):
-        pickle.dumps(mutex)
+    check_object(mutex)
     for args, kwargs in (((1,), {}), ((), {"a": 1})):
         with pytest.raises(TypeError):
             Mutex(*args, **kwargs)
-    with pytest.raises(TypeError):
-        type("Sub", (Mutex,), {})
 
 
 # ---- threads ----
@@ -292,14 +284,6 @@ def test_inside_of_a_condition():
 # ---- signals ----
 
 
-@pytest.fixture
-def on_signal():
-    before = signal.getsignal(signal.SIGALRM)
-    yield lambda handler: signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
 @pytest.mark.parametrize(
     "wait", [lambda m: m.acquire(), lambda m: m.acquire(timeout=100), lambda m: m.__enter__()]
 )
@@ -347,19 +331,7 @@ def test_a_handler_that_returns_lets_it_wait_on(on_signal):
 
 # ---- CPython's tests ----
 
-HAS_LOCK_TESTS = importlib.util.find_spec("test") and importlib.util.find_spec("test.lock_tests")
 
-
-@pytest.mark.skipif(not HAS_LOCK_TESTS, reason="this interpreter comes without test.lock_tests")
+@with_lock_tests
 def test_the_lock_tests_of_cpython():
-    from test import lock_tests
-
-    class MutexTests(lock_tests.LockTests):
-        locktype = staticmethod(Mutex)
-
-    suite = unittest.defaultTestLoader.loadTestsFromTestCase(MutexTests)
-    result = unittest.TestResult()
-    suite.run(result)
-    problems = "\n".join(text for _, text in result.failures + result.errors)
-    assert not problems
-    assert result.testsRun >= 15
+    run_lock_tests("LockTests", 15, locktype=Mutex)

@@ -33,7 +33,11 @@ def test_public_names():
     assert len(set(latchwork.__all__)) == len(latchwork.__all__)
     for name in latchwork.__all__:
         assert getattr(latchwork, name) is not None
-    for kind in (latchwork.ConcurrentDict, latchwork.Mutex, latchwork.AtomicInt):
+    kinds = [getattr(latchwork, name) for name in latchwork.__all__]
+    kinds = [kind for kind in kinds if isinstance(kind, type)]
+    kinds.remove(latchwork.BrokenBarrierError)  # threading's
+    assert len(kinds) == 13
+    for kind in kinds:
         assert kind.__module__ == "latchwork"
         assert kind.__doc__
         for attribute, value in vars(kind).items():
@@ -237,10 +241,28 @@ def test_what_a_type_checker_makes_of_the_package(tmp_path):
     script = tmp_path / "user.py"
     script.write_text(
         """
+import threading
 from collections.abc import MutableMapping
 from typing import assert_type
 
-from latchwork import MISSING, AtomicInt, ConcurrentDict, MissingType, Mutex, get_sources
+from latchwork import (
+    MISSING,
+    AtomicInt,
+    Barrier,
+    BoundedSemaphore,
+    BrokenBarrierError,
+    ConcurrentDict,
+    Condition,
+    Event,
+    Latch,
+    MissingType,
+    Mutex,
+    Once,
+    RMutex,
+    RWLock,
+    Semaphore,
+    get_sources,
+)
 
 d: ConcurrentDict[str, int] = ConcurrentDict()
 assert_type(ConcurrentDict(a=1), ConcurrentDict[str, int])
@@ -279,6 +301,31 @@ assert_type(d.compute("a", drop), int | MissingType)
 with Mutex() as locked:
     assert_type(locked, bool)
 assert_type(Mutex().acquire(timeout=1.5), bool)
+for lock in (RMutex(), Condition(), Semaphore(2), BoundedSemaphore(value=2)):
+    with lock as locked:
+        assert_type(locked, bool)
+    assert_type(lock.acquire(timeout=1), bool)
+rwlock = RWLock()
+with rwlock.read() as locked, rwlock.write() as locked:
+    assert_type(locked, bool)
+assert_type(rwlock.acquire_read(timeout=1), bool)
+assert_type(rwlock.acquire_write(False), bool)
+assert_type(rwlock.try_upgrade(), bool)
+condition = Condition(Mutex())
+Condition(RMutex())
+Condition(threading.Lock())
+Condition(threading.RLock())
+assert_type(condition.wait(0.5), bool)
+assert_type(condition.wait_for(lambda: [1], timeout=None), list[int])
+condition.notify(2)
+assert_type(Event().wait(1), bool)
+try:
+    assert_type(Barrier(1, lambda: 1, timeout=2).wait(), int)
+except BrokenBarrierError:
+    pass
+assert_type(Latch(1).arrive_and_wait(), bool)
+assert_type(Once().call(int, "1"), int)
+assert_type(Once().call(grow, old=1), int)
 assert_type(AtomicInt(1).add(2), int)
 assert_type(AtomicInt().compare_exchange(1, 2), bool)
 assert_type(get_sources(), list[str])
@@ -286,6 +333,8 @@ assert_type(get_sources(), list[str])
 d["a"] = "b"  # type: ignore[assignment]
 d.replace("a", 1)  # type: ignore[call-overload, call-arg]
 AtomicInt("1")  # type: ignore[arg-type]
+Condition(1)  # type: ignore[arg-type]
+Once().call(grow, "1")  # type: ignore[arg-type]
 reversed(d)  # type: ignore[arg-type, call-overload]
 """
     )
@@ -295,11 +344,11 @@ reversed(d)  # type: ignore[arg-type, call-overload]
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    # Each of the last four lines has an error: without the comments there are four.
+    # Each of the last six lines has an error: without the comments there are six.
     script.write_text(script.read_text().replace("# type:", "# no type:"))
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict",
          "--cache-dir", str(tmp_path / "cache"), str(script)],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
-    assert "Found 4 errors" in done.stdout, done.stdout
+    assert "Found 6 errors" in done.stdout, done.stdout
