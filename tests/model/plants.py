@@ -267,13 +267,6 @@ PLANTS = (
         ("critical_sleep",),
     ),
     Plant(
-        "C2-begins-with-its-sections",
-        "a thread that waits for a section takes the outer one again before it has the new one",
-        "critical",
-        (Edit(CRITICAL, "            (void)lw_held_suspend_();\n", ""),),
-        ("critical_handed",),
-    ),
-    Plant(
         "C3-not-resumed-after-a-wait",
         "a section goes on without its mutex after a wait",
         "critical",

@@ -63,8 +63,8 @@ AREAS = {
         ("include/latchwork/critical.h", "src/locks/critical.c"),
         {
             "critical_cross": Suite(3, 4),
-            "critical_handed": Suite(3, 4, random=50_000),
-            "critical_pairs": Suite(3, 4),
+            "critical_handed": Suite(2, 4, random=20_000),
+            "critical_pairs": Suite(2, 4),
             "critical_sleep": Suite(3, 4),
             "critical_ring": Suite(1, 2, random=20_000),
         },
