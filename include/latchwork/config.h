@@ -16,7 +16,7 @@
  * share (lw_domain, lw_thread, lw_smr_node, lw_map, a lock's word). Copies with equal numbers
  * share. */
 #ifndef LW_ABI_VERSION
-#define LW_ABI_VERSION 2
+#define LW_ABI_VERSION 3
 #endif
 
 #ifdef __cplusplus

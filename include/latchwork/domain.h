@@ -76,8 +76,8 @@ LW_API void lw_free(void *ptr);
 
 /* Around something that blocks outside of the library: what a wait of the library does by itself.
  * lw_block_begin suspends the thread's critical sections (critical.h) and calls `before`;
- * lw_block_end, with what that returned, calls `after` and resumes the innermost section. No section
- * may begin between the two. */
+ * lw_block_end, with what that returned, calls `after` and resumes the innermost section. No
+ * section may begin between the two. */
 LW_API void *lw_block_begin(void);
 LW_API void lw_block_end(void *token);
 

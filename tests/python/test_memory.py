@@ -103,6 +103,7 @@ assert sum(map(int, numbers)) == sum(range(5000))
 def test_locks_keep_nothing():
     run_python(
         """
+import gc
 import tracemalloc
 from threading import BrokenBarrierError, Lock
 from latchwork import *
@@ -168,8 +169,10 @@ def run(times):
 run(100)
 tracemalloc.start()
 run(100)
+gc.collect()
 before = tracemalloc.get_traced_memory()[0]
 run(1000)
+gc.collect()
 assert tracemalloc.get_traced_memory()[0] < before + 10_000
 """,
     )
