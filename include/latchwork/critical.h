@@ -20,7 +20,9 @@
  *
  * Leaving the block by return, goto, break, or a C++ exception ends the section; with a C compiler
  * that knows no cleanup (MSVC) only LW_CRITICAL_END does, and the next end of a section on the
- * thread ends the process with a message. longjmp is never allowed. Sections end on their thread
+ * thread ends the process with a message. longjmp is never allowed. A thread that ends in a wait
+ * (domain.h, block hooks) leaves nothing of its sections locked, whether or not the system's
+ * unwinding reaches their ends. Sections end on their thread
  * and in the opposite order to their beginning. All memory is the caller's; nothing can fail.
  * Memory orders are those of lw_mutex_lock and lw_mutex_unlock. */
 #ifndef LATCHWORK_CRITICAL_H
@@ -33,12 +35,12 @@ LW_EXTERN_C_BEGIN
 
 typedef struct lw_critical {
     lw_held_ held;    /* first */
-    lw_held_ **root;  /* the list that it is in */
+    lw_held_ **root;  /* the list that it is in; NULL: in none, the thread ended in its beginning */
     lw_mutex_t **set; /* `count` mutexes in the order of their addresses; NULL: in `pair`. Bit 0
                           is set in those that an outer section has */
     lw_mutex_t *pair[2];
     uint32_t count;
-    bool quick; /* one mutex, its own */
+    bool quick; /* active, on one mutex, its own */
 } lw_critical_t;
 
 extern LW_API const lw_held_ops_ lw_critical_ops_;
@@ -111,33 +113,44 @@ struct lw_critical_guard_ : lw_critical_t {
     lw_critical_guard_() = default;
     lw_critical_guard_(const lw_critical_guard_ &) = delete;
     lw_critical_guard_ &operator=(const lw_critical_guard_ &) = delete;
-    ~lw_critical_guard_()
+    /* It may resume an outer section, and the thread may end in that wait (domain.h). */
+    ~lw_critical_guard_() noexcept(false)
     {
         lw_critical_end(this);
     }
 };
-#define LW_CRITICAL_SECTION_ lw_critical_guard_ lw_section_
+#define LW_CRITICAL_SECTION_ lw_critical_guard_ LW_CRITICAL_NAME_
 #define LW_CRITICAL_LEAVE_ ((void)0)
 #elif defined(LW_CLEANUP_)
-#define LW_CRITICAL_SECTION_ lw_critical_t lw_section_ LW_CLEANUP_(lw_critical_end)
+#define LW_CRITICAL_SECTION_ lw_critical_t LW_CRITICAL_NAME_ LW_CLEANUP_(lw_critical_end)
 #define LW_CRITICAL_LEAVE_ ((void)0)
 #else
-#define LW_CRITICAL_SECTION_ lw_critical_t lw_section_
-#define LW_CRITICAL_LEAVE_ lw_critical_end(&lw_section_)
+#define LW_CRITICAL_SECTION_ lw_critical_t LW_CRITICAL_NAME_
+#define LW_CRITICAL_LEAVE_ lw_critical_end(&LW_CRITICAL_NAME_)
+#endif
+
+/* Another name in each line, so that no nested one hides another (-Wshadow); unless the end needs
+ * to know it. */
+#if defined(__cplusplus) || defined(LW_CLEANUP_)
+#define LW_CRITICAL_JOIN_(name, line) name##line
+#define LW_CRITICAL_LINE_(name, line) LW_CRITICAL_JOIN_(name, line)
+#define LW_CRITICAL_NAME_ LW_CRITICAL_LINE_(lw_section_, __LINE__)
+#else
+#define LW_CRITICAL_NAME_ lw_section_
 #endif
 
 #define LW_CRITICAL_BEGIN(mutex)                                                                   \
     {                                                                                              \
         LW_CRITICAL_SECTION_;                                                                      \
-        lw_critical_begin(&lw_section_, (mutex));
+        lw_critical_begin(&LW_CRITICAL_NAME_, (mutex));
 #define LW_CRITICAL_BEGIN2(a, b)                                                                   \
     {                                                                                              \
         LW_CRITICAL_SECTION_;                                                                      \
-        lw_critical_begin2(&lw_section_, (a), (b));
+        lw_critical_begin2(&LW_CRITICAL_NAME_, (a), (b));
 #define LW_CRITICAL_BEGIN_N(mutexes, count)                                                        \
     {                                                                                              \
         LW_CRITICAL_SECTION_;                                                                      \
-        lw_critical_begin_n(&lw_section_, (mutexes), (count));
+        lw_critical_begin_n(&LW_CRITICAL_NAME_, (mutexes), (count));
 #define LW_CRITICAL_END()                                                                          \
     LW_CRITICAL_LEAVE_;                                                                            \
     }

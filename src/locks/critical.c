@@ -53,30 +53,70 @@ static void lw_critical_drop(lw_critical_t *c, uint32_t n)
 
 static void lw_critical_release(lw_held_ *held)
 {
-    lw_critical_drop(lw_critical_of(held), lw_critical_of(held)->count);
+    lw_critical_t *c = lw_critical_of(held);
+    c->quick = false;
+    lw_critical_drop(c, c->count);
+}
+
+/* Has all of its mutexes. */
+static void lw_critical_taken(lw_critical_t *c)
+{
+    lw_mutex_t **set = lw_critical_set(c);
+    c->quick = c->count == 1 && !lw_critical_is_borrowed(set[0]);
+    if (c->quick) {
+        c->pair[0] = set[0];
+    }
+}
+
+/* For one mutex, with the first `has` locked. */
+typedef struct lw_critical_wait {
+    lw_critical_t *section;
+    uint32_t has;
+    int64_t timeout_ns;
+    unsigned flags;
+    lw_status status;
+} lw_critical_wait;
+
+static void lw_critical_lock(void *arg)
+{
+    lw_critical_wait *w = (lw_critical_wait *)arg;
+    lw_mutex_t *m = lw_critical_set(w->section)[w->has];
+    w->status = lw_mutex_lock_flags(m, w->timeout_ns, w->flags);
+}
+
+/* The thread ends in that wait. */
+static void lw_critical_lost(void *arg)
+{
+    const lw_critical_wait *w = (const lw_critical_wait *)arg;
+    lw_critical_drop(w->section, w->has);
 }
 
 /* In the order of the addresses, so that those who have some and wait for others do not wait for
  * each other. */
 static lw_status lw_critical_take_for(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
 {
-    lw_mutex_t **set = lw_critical_set(c);
-    int64_t deadline_ns = -1, left_ns = timeout_ns;
-    uint32_t i;
+    int64_t deadline_ns = -1;
+    lw_critical_wait w;
+    w.section = c;
+    w.timeout_ns = timeout_ns;
+    w.flags = flags;
     if (timeout_ns > 0) {
         int64_t now_ns = lw_now_();
         deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
     }
-    for (i = 0; i < c->count; i++) {
-        lw_status status;
-        if (deadline_ns >= 0 && i > 0) {
-            left_ns = deadline_ns - lw_now_();
-            left_ns = left_ns < 0 ? 0 : left_ns;
+    for (w.has = 0; w.has < c->count; w.has++) {
+        if (deadline_ns >= 0 && w.has > 0) {
+            w.timeout_ns = deadline_ns - lw_now_();
+            w.timeout_ns = w.timeout_ns < 0 ? 0 : w.timeout_ns;
         }
-        status = lw_mutex_lock_flags(set[i], left_ns, flags);
-        if (status != LW_OK) {
-            lw_critical_drop(c, i);
-            return status;
+        if (w.has == 0 || (flags & LW_WAIT_ATTACHED) != 0) {
+            lw_critical_lock(&w);
+        } else {
+            lw_guard_(lw_critical_lock, &w, lw_critical_lost, &w);
+        }
+        if (w.status != LW_OK) {
+            lw_critical_drop(c, w.has);
+            return w.status;
         }
     }
     return LW_OK;
@@ -85,6 +125,7 @@ static lw_status lw_critical_take_for(lw_critical_t *c, int64_t timeout_ns, unsi
 static void lw_critical_take(lw_held_ *held)
 {
     (void)lw_critical_take_for(lw_critical_of(held), -1, LW_WAIT_DEFAULT);
+    lw_critical_taken(lw_critical_of(held));
 }
 
 const lw_held_ops_ lw_critical_ops_ = {LW_HELD_CRITICAL_, lw_critical_release, lw_critical_take};
@@ -128,14 +169,17 @@ static bool lw_critical_try(lw_critical_t *c)
 
 static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
 {
+    lw_held_ **root = lw_held_root_();
     unsigned spins = 0;
-    c->root = lw_held_root_();
-    c->held.outer = *c->root;
+    c->root = NULL;
+    c->quick = false;
+    c->held.outer = *root;
     c->held.ops = &lw_critical_ops_;
     while (!lw_critical_try(c)) {
         if (spins == LW_CRITICAL_SPINS) {
             lw_status status;
             if (timeout_ns == 0) {
+                c->root = root;
                 return LW_TIMEOUT;
             }
             /* Before the wait, and not in it: nothing of the outer sections may be taken again
@@ -144,6 +188,7 @@ static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigne
             status = lw_critical_take_for(c, timeout_ns, flags);
             if (status != LW_OK) {
                 lw_held_resume_();
+                c->root = root; /* so that an end of it is noticed as misuse */
                 return status;
             }
             break;
@@ -152,11 +197,9 @@ static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigne
         lw_cpu_relax();
     }
     c->held.active = true;
-    c->quick = c->count == 1 && !lw_critical_is_borrowed(lw_critical_set(c)[0]);
-    if (c->quick) {
-        c->pair[0] = lw_critical_set(c)[0];
-    }
-    *c->root = &c->held;
+    lw_critical_taken(c);
+    c->root = root;
+    *root = &c->held;
     return LW_OK;
 }
 
@@ -206,11 +249,16 @@ lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, 
 
 LW_COLD void lw_critical_end_slow_(lw_critical_t *section)
 {
+    if (section->root == NULL) {
+        return;
+    }
     if (*section->root != &section->held) {
         lw_fatal_("lw_critical_end", "not the innermost section of this thread: one inside of it "
                                      "was left without its end, or this one has ended already");
     }
     *section->root = section->held.outer;
-    lw_critical_release(&section->held);
+    if (section->held.active) { /* else the thread ends in a wait */
+        lw_critical_release(&section->held);
+    }
     lw_held_resume_();
 }

@@ -327,10 +327,10 @@ PLANTS = (
             ),
             Edit(
                 CRITICAL,
-                "        status = lw_mutex_lock_flags(set[i], left_ns, flags);\n",
-                "        status = lw_critical_is_borrowed(set[i])\n"
-                "                     ? LW_OK\n"
-                "                     : lw_mutex_lock_flags(set[i], left_ns, flags);\n",
+                "    w->status = lw_mutex_lock_flags(m, w->timeout_ns, w->flags);\n",
+                "    w->status = lw_critical_is_borrowed(m)\n"
+                "                    ? LW_OK\n"
+                "                    : lw_mutex_lock_flags(m, w->timeout_ns, w->flags);\n",
             ),
         ),
         (Catch("stress_critical", "transfers"),),
