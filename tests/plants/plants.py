@@ -354,6 +354,30 @@ PLANTS = (
         (Catch("stress_critical", "transfers", STOOD_STILL),),
     ),
     Plant(
+        "suspended-and-unlocked",
+        "a section that is suspended when its thread ends unlocks another's mutex",
+        (
+            Edit(
+                CRITICAL,
+                "    c->quick = false;\n    lw_critical_drop(c, c->count);\n",
+                "    lw_critical_drop(c, c->count);\n",
+            ),
+        ),
+        (Catch("test_critical", "the_end_of_a_suspended_section_unlocks_nothing"),),
+    ),
+    Plant(
+        "ends-with-some-of-a-section",
+        "a thread that ends in the wait for a section's second mutex leaves the first one locked",
+        (
+            Edit(
+                CRITICAL,
+                "lw_guard_(lw_critical_lock, &w, lw_critical_lost, &w);",
+                "lw_critical_lock(&w);",
+            ),
+        ),
+        (Catch("test_critical", "who_ends_with_some_of_a_section_lets_go_of_them"),),
+    ),
+    Plant(
         "sections-outlive-the-thread",
         "a new thread gets a record with the sections of the one before",
         (Edit(THREAD, "    r->head.held = NULL;\n    lw_record_give", "    lw_record_give"),),

@@ -448,6 +448,105 @@ TEST(who_ends_in_a_wait_leaves_nothing_locked)
     lw_critical_end(&section);
 }
 
+typedef struct ending {
+    lw_mutex_t m[3];
+    int what;
+} ending;
+
+static void end_with_some(void *arg)
+{
+    ending *e = (ending *)arg;
+    lw_critical_t section;
+    lw_critical_begin2(&section, &e->m[0], &e->m[2]);
+    CHECK(false);
+}
+
+/* Not in the list yet: it had the first and ends in the wait for the second. */
+TEST(who_ends_with_some_of_a_section_lets_go_of_them)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_ends};
+    support_thread thread;
+    ending e;
+    memset(&e, 0, sizeof e);
+    lw_domain_set_block_hooks(&hooks);
+    lw_mutex_lock(&e.m[2]);
+    support_start(&thread, end_with_some, &e);
+    support_await_waiters(&e.m[2], 1);
+    CHECK(lw_mutex_is_locked(&e.m[0]));
+    lw_mutex_unlock(&e.m[2]);
+    support_join(&thread);
+    CHECK(!lw_mutex_is_locked(&e.m[0]) && !lw_mutex_is_locked(&e.m[2]));
+}
+
+/* A cleanup handler, as a language's unwinding would: the section is suspended, and its mutex
+ * another's. */
+static void end_the_section(void *arg)
+{
+    lw_critical_end((lw_critical_t *)arg);
+}
+
+static void end_in_a_wait(void *arg)
+{
+    ending *e = (ending *)arg;
+    lw_critical_t section;
+    pthread_cleanup_push(end_the_section, &section);
+    if (e->what == 1) {
+        lw_critical_begin(&section, &e->m[0]);
+    } else {
+        lw_critical_begin2(&section, &e->m[0], &e->m[1]);
+    }
+    lw_mutex_lock(&e->m[2]);
+    CHECK(false);
+    pthread_cleanup_pop(0);
+}
+
+TEST(the_end_of_a_suspended_section_unlocks_nothing)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_ends};
+    lw_domain_set_block_hooks(&hooks);
+    for (int what = 1; what <= 2; what++) {
+        support_thread thread;
+        ending e;
+        memset(&e, 0, sizeof e);
+        e.what = what;
+        lw_mutex_lock(&e.m[2]);
+        support_start(&thread, end_in_a_wait, &e);
+        support_await_waiters(&e.m[2], 1);
+        lw_mutex_lock(&e.m[0]);
+        lw_mutex_lock(&e.m[1]);
+        lw_mutex_unlock(&e.m[2]);
+        support_join(&thread);
+        CHECK(lw_mutex_is_locked(&e.m[0]) && lw_mutex_is_locked(&e.m[1]));
+        CHECK(!lw_mutex_is_locked(&e.m[2]));
+    }
+}
+
+/* It has not begun, which its end knows. */
+static void end_in_the_beginning(void *arg)
+{
+    ending *e = (ending *)arg;
+    lw_critical_t section;
+    pthread_cleanup_push(end_the_section, &section);
+    lw_critical_begin(&section, &e->m[0]);
+    CHECK(false);
+    pthread_cleanup_pop(0);
+}
+
+TEST(the_end_of_a_section_that_has_not_begun)
+{
+    static const lw_block_hooks hooks = {hook_before, hook_ends};
+    support_thread thread;
+    ending e;
+    memset(&e, 0, sizeof e);
+    lw_domain_set_block_hooks(&hooks);
+    lw_mutex_lock(&e.m[0]);
+    support_start(&thread, end_in_the_beginning, &e);
+    support_await_waiters(&e.m[0], 1);
+    lw_mutex_unlock(&e.m[0]);
+    support_join(&thread);
+    CHECK(!lw_mutex_is_locked(&e.m[0]));
+}
+
 static void child_ends_it(void *arg)
 {
     lw_critical_t *s = (lw_critical_t *)arg;

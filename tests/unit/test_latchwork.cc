@@ -297,6 +297,20 @@ TEST(a_static_mutex_needs_no_constructor)
     static_mutex.unlock();
 }
 
+/* Where no constructor has run and none can. */
+TEST(constants_are_free)
+{
+    CHECK(!lw_rmutex_is_locked(
+        const_cast<latchwork::recursive_mutex &>(constant_recursive_mutex).native_handle()));
+    CHECK(!lw_rwlock_is_locked(
+        const_cast<latchwork::shared_mutex &>(constant_shared_mutex).native_handle()));
+    CHECK(!lw_shared_rwlock_is_write_locked(
+        const_cast<latchwork::shared_rwlock &>(constant_shared_rwlock).native_handle()));
+    CHECK(!const_cast<latchwork::condition_variable &>(constant_condition).notify_one());
+    CHECK(!constant_event.is_set());
+    CHECK(!constant_once.done());
+}
+
 TEST(two_are_locked_together)
 {
     latchwork::mutex a, b;
@@ -1341,9 +1355,7 @@ TEST(a_barrier_breaks)
              LW_TIMEOUT);
     barrier.reset();
     support_start(&thread, arrive_at_a_broken_one, &barrier);
-    while (lw_barrier_waiting(barrier.native_handle()) == 0) {
-        support_sleep(100000);
-    }
+    support_await_waiters(lw_park_beside_(barrier.native_handle()), 1);
     barrier.abort();
     support_join(&thread);
     CHECK(barrier.broken());
