@@ -399,8 +399,8 @@ class relock {
 } // namespace detail
 
 // As std::condition_variable, in four bytes, for mutex and recursive_mutex: a wait lets go of all
-// levels of the latter. A wait returns with the mutex locked, and so does a thread that ends in it
-// leave it: before any destructor runs. The memory may be freed by whoever the last notification
+// levels of the latter. A wait returns with the mutex locked; if the thread ends in it, the mutex is
+// locked again before any destructor runs. The memory may be freed by whoever the last notification
 // has woken (cond.h).
 class condition_variable {
   public:
@@ -454,8 +454,10 @@ class condition_variable {
                 return predicate();
             }
             if (limit_ns >= 0) {
-                const std::chrono::nanoseconds passed = steady_clock::now() - begin;
-                left_ns = passed.count() < limit_ns ? limit_ns - passed.count() : 0;
+                const std::int64_t passed_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                                   steady_clock::now() - begin)
+                                                   .count();
+                left_ns = passed_ns < limit_ns ? limit_ns - passed_ns : 0;
             }
         }
         return true;
@@ -528,7 +530,7 @@ inline lw_mutex_t *c_mutex(lw_mutex_t &m) noexcept
 //
 //   latchwork::critical_section section(from.mutex, to.mutex);
 //
-// While the thread sleeps in anything of this library, it has the mutexes not. The end may block.
+// While the thread sleeps in anything of this library, it does not have them. The end may block.
 template <std::size_t N = 0>
 class [[nodiscard]] critical_section {
   public:

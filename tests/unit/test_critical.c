@@ -489,6 +489,7 @@ static void end_in_a_wait(void *arg)
 {
     ending *e = (ending *)arg;
     lw_critical_t section;
+    memset(&section, 0xff, sizeof section);
     pthread_cleanup_push(end_the_section, &section);
     if (e->what == 1) {
         lw_critical_begin(&section, &e->m[0]);
@@ -526,6 +527,7 @@ static void end_in_the_beginning(void *arg)
 {
     ending *e = (ending *)arg;
     lw_critical_t section;
+    memset(&section, 0xff, sizeof section); /* what a stack may hold */
     pthread_cleanup_push(end_the_section, &section);
     lw_critical_begin(&section, &e->m[0]);
     CHECK(false);

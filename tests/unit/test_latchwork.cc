@@ -32,8 +32,8 @@ constexpr bool is_a_lock()
 template <class T, class C>
 constexpr bool wraps()
 {
-    return sizeof(T) == sizeof(C) && alignof(T) == alignof(C) &&
-           std::is_standard_layout<T>::value && std::is_trivially_destructible<T>::value &&
+    return sizeof(T) == sizeof(C) && std::is_standard_layout<T>::value &&
+           alignof(T) == alignof(C) && std::is_trivially_destructible<T>::value &&
            std::is_same<C *, typename T::native_handle_type>::value &&
            std::is_same<C *, decltype(std::declval<T &>().native_handle())>::value;
 }
@@ -802,7 +802,6 @@ TEST(a_block_suspends_sections)
 
 /* ---- a thread that ends in a wait, which unwinds its stack ---- */
 
-#if defined(__GLIBC__)
 static thread_local bool host_detached;
 static std::atomic<bool> host_ends;
 
@@ -819,16 +818,15 @@ static void host_after(void *)
     host_detached = false;
 }
 
-static void end_threads()
+static void threads_end_when_they_attach()
 {
     static const lw_block_hooks hooks = {host_before, host_after};
+#if !defined(__GLIBC__)
+    support_skip("a thread that ends does not unwind its stack here");
+#endif
     lw_domain_set_block_hooks(&hooks);
     host_ends = true;
 }
-#define UNWINDS() end_threads()
-#else
-#define UNWINDS() support_skip("a thread that ends does not unwind here")
-#endif
 
 struct last_words {
     std::atomic<int> &passed;
@@ -842,7 +840,7 @@ struct last_words {
 
 TEST(who_ends_in_a_condition_has_its_guards_unlock)
 {
-    UNWINDS();
+    threads_end_when_they_attach();
     struct place : sleeper {
         latchwork::condition_variable condition;
     };
@@ -871,7 +869,7 @@ TEST(who_ends_in_a_condition_has_its_guards_unlock)
 
 TEST(who_ends_in_a_condition_has_all_levels_again)
 {
-    UNWINDS();
+    threads_end_when_they_attach();
     struct place : meeting<latchwork::recursive_mutex> {
         std::atomic<int> passed{0};
     };
@@ -898,7 +896,7 @@ TEST(who_ends_in_a_condition_has_all_levels_again)
 /* What a section had let go of for the wait may be another's when the thread ends. */
 TEST(who_ends_in_a_wait_of_a_section_unlocks_nothing)
 {
-    UNWINDS();
+    threads_end_when_they_attach();
     support_thread thread;
     sleeper s;
     support_start(
@@ -924,7 +922,7 @@ TEST(who_ends_in_a_wait_of_a_section_unlocks_nothing)
  * unwinding does in it. */
 TEST(who_ends_in_a_wait_of_nested_sections_unlocks_nothing)
 {
-    UNWINDS();
+    threads_end_when_they_attach();
     support_thread thread;
     sleeper s;
     support_start(
@@ -958,7 +956,7 @@ TEST(who_ends_in_a_wait_of_nested_sections_unlocks_nothing)
 /* There is no section yet, which the guard of the macro has to know. */
 TEST(who_ends_in_the_beginning_of_a_section_has_none)
 {
-    UNWINDS();
+    threads_end_when_they_attach();
     support_thread thread;
     sleeper s;
     s.c.lock();
@@ -989,7 +987,7 @@ TEST(who_ends_in_the_beginning_of_a_section_has_none)
 /* c, the last in the order of the addresses, is what it waits for when it has the others. */
 TEST(who_ends_with_some_of_a_section_lets_go_of_them)
 {
-    UNWINDS();
+    threads_end_when_they_attach();
     support_thread thread;
     sleeper s;
     s.c.lock();
@@ -1013,7 +1011,7 @@ TEST(who_ends_with_some_of_a_section_lets_go_of_them)
 /* The end of the inner section waits for the outer one's mutex, in a destructor. */
 TEST(who_ends_at_the_end_of_a_section)
 {
-    UNWINDS();
+    threads_end_when_they_attach();
     support_thread thread;
     sleeper s;
     s.b.lock();
@@ -1044,7 +1042,7 @@ TEST(who_ends_at_the_end_of_a_section)
 
 TEST(who_ends_at_the_end_of_a_block)
 {
-    UNWINDS();
+    threads_end_when_they_attach();
     sleeper s;
     support_run(
         1,
@@ -1167,7 +1165,7 @@ TEST(what_is_called_may_be_a_member_and_arguments_are_forwarded)
 
 TEST(who_ends_in_a_run_has_failed)
 {
-    UNWINDS();
+    threads_end_when_they_attach();
     latchwork::once_flag flag;
     support_run(
         1,
