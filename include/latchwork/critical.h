@@ -21,7 +21,7 @@
  * Leaving the block by return, goto, break, or a C++ exception ends the section; with a C compiler
  * that knows no cleanup (MSVC) only LW_CRITICAL_END does, and the next end of a section on the
  * thread ends the process with a message. longjmp is never allowed. Sections end on their thread
- * and in the opposite order to their beginning. A thread that ends in a wait (domain.h, block hooks)
+ * and in the opposite order to their beginning. A thread that ends in a wait (domain.h, hooks)
  * leaves nothing of its sections locked, whether or not their ends are reached by unwinding. All
  * memory is the caller's; nothing can fail. Memory orders are those of lw_mutex_lock and
  * lw_mutex_unlock. */

@@ -240,8 +240,8 @@ class shared_mutex {
         lw_rwlock_read_unlock(&lock_);
     }
 
-    // Makes the caller's exclusive lock a shared one, with no other writer in between. Guards do not
-    // notice: release() the one, and make the other with std::adopt_lock.
+    // Makes the caller's exclusive lock a shared one, with no other writer in between. Guards do
+    // not notice: release() the one, and make the other with std::adopt_lock.
     void downgrade() noexcept
     {
         lw_rwlock_downgrade(&lock_);
@@ -399,7 +399,7 @@ class relock {
 } // namespace detail
 
 // As std::condition_variable, in four bytes, for mutex and recursive_mutex: a wait lets go of all
-// levels of the latter. A wait returns with the mutex locked; if the thread ends in it, the mutex is
+// levels of the latter. A wait returns with the mutex locked; if the thread ends in it, it is
 // locked again before any destructor runs. The memory may be freed by whoever the last notification
 // has woken (cond.h).
 class condition_variable {
