@@ -150,7 +150,7 @@ struct lw_py_critical_guard_ : Section {
     lw_py_critical_guard_() = default;
     lw_py_critical_guard_(const lw_py_critical_guard_ &) = delete;
     lw_py_critical_guard_ &operator=(const lw_py_critical_guard_ &) = delete;
-    ~lw_py_critical_guard_()
+    ~lw_py_critical_guard_() noexcept(false)
     {
         End(this);
     }

@@ -127,7 +127,8 @@ struct lw_critical_guard_ : lw_critical_t {
     }
     lw_critical_guard_(const lw_critical_guard_ &) = delete;
     lw_critical_guard_ &operator=(const lw_critical_guard_ &) = delete;
-    ~lw_critical_guard_()
+    /* It may resume an outer section, and the thread may end in that wait (domain.h). */
+    ~lw_critical_guard_() noexcept(false)
     {
         lw_critical_end(this);
     }

@@ -46,8 +46,8 @@ struct lw_held_ {
 /* In such a slot: the lock counts this one, too. */
 #define LW_THREAD_READ_COUNTED_ ((uintptr_t)1)
 
-/* Which of a thread's biased mutexes share a slot depends on their addresses. A power of two; a part
- * of the ABI. */
+/* Which of a thread's biased mutexes share a slot depends on their addresses. A power of two; a
+ * part of the ABI. */
 #if !defined(LW_ATOMIC_RELACY)
 #define LW_BIASED_SLOTS 8
 #endif

@@ -270,8 +270,8 @@ lw_held_ **lw_held_root_(void)
     return self != NULL ? &self->held : &slot->held;
 }
 
-/* The same, but makes no record: NULL if the thread has none. A copy of the library that this thread
- * waits through may not have asked for the record before. */
+/* The same, but makes no record: NULL if the thread has none. A copy of the library that this
+ * thread waits through may not have asked for the record before. */
 static lw_held_ **lw_held_known_root(void)
 {
     lw_tls_slot *slot = LW_TLS_SLOT_();

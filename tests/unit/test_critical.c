@@ -528,8 +528,8 @@ static void await_starving(void)
     support_sleep(3 * MS);
 }
 
-/* The first to wait for c has to wait for its section then: the second gets c, and neither a wake nor
- * the mutex stays with the first. */
+/* The first to wait for c has to wait for its section then: the second gets c, and neither a wake
+ * nor the mutex stays with the first. */
 static void see_passed_on(bool starved)
 {
     sleeper first, second;
