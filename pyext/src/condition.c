@@ -3,12 +3,11 @@
  *
  * Ours are unlocked when the thread is in the queue, as in lw_cond_wait: a wait is ended by a
  * notification that is meant for it. The method that unlocks another lock is foreign code, which
- * cannot run there. So such a wait lets go of the lock first, and queues itself if nobody has
- * notified since; somebody who has, perhaps for an older wait, ends it.
- *
- * A wait that is interrupted leaves the queue and runs the signal handlers with no lock held. What
- * is notified meanwhile passes it by, so it compares the number of notifications with what that was
- * at its beginning, and ends if they differ: it may have been meant for it. */
+ * cannot run there. So such a wait lets go of the lock first and queues itself later. And a wait
+ * that is interrupted leaves the queue, runs the signal handlers with no lock held, and queues
+ * itself again. What is notified in between passes it by. If others take it, that is as if this
+ * wait had begun later. If not, which a notification that wakes fewer than it is for shows, it was
+ * for this wait too: such are counted, and end it. In the queue it would have been woken by them. */
 #include "core.h"
 
 typedef enum lock_kind { LOCK_FOREIGN, LOCK_MUTEX, LOCK_RMUTEX } lock_kind;
@@ -18,8 +17,8 @@ typedef struct condition_object {
     PyObject *lock;
     lock_kind kind;
     lw_cond_t cond;
-    lw_mutex_t queueing;    /* beside a foreign lock, for `notified` and the queue */
-    lw_atomic_u64 notified; /* how often */
+    lw_mutex_t queueing;  /* beside a foreign lock, for `missed` and the queue */
+    lw_atomic_u64 missed; /* notifications that woke fewer than they were for */
     PyObject *weakrefs;
 } condition_object;
 
@@ -221,15 +220,15 @@ static PyObject *condition_at_fork_reinit(PyObject *op, PyObject *Py_UNUSED(igno
 
 typedef struct condition_wait_state {
     condition_object *self;
-    uint64_t notified; /* when the wait began */
-    uint32_t depth;    /* of an RMutex that was let go of */
-    bool holds;        /* the lock, one of ours */
+    uint64_t missed; /* when the wait began */
+    uint32_t depth;  /* of an RMutex that was let go of */
+    bool holds;      /* the lock, one of ours */
 } condition_wait_state;
 
-static uint64_t notified(const condition_object *self)
+static uint64_t missed(const condition_object *self)
 {
     /* Relaxed: in order by the lock, or by `queueing`. */
-    return lw_atomic_load_relaxed_u64(&self->notified);
+    return lw_atomic_load_relaxed_u64(&self->missed);
 }
 
 static void unlock_ours(void *arg)
@@ -262,7 +261,7 @@ static lw_status wait_once_ours(void *arg, int64_t timeout_ns, unsigned flags)
     lw_cond_lock_ lock = {unlock_ours, lock_later, w};
     if (!w->holds) {
         lock_ours(w);
-        if (notified(w->self) != w->notified) {
+        if (missed(w->self) != w->missed) {
             return LW_OK;
         }
     }
@@ -279,7 +278,7 @@ static lw_status wait_ours(condition_object *self, int64_t timeout_ns)
         PyErr_SetString(PyExc_RuntimeError, "cannot wait on un-acquired lock");
         return LW_INVALID;
     }
-    condition_wait_state w = {self, notified(self), 0, true};
+    condition_wait_state w = {self, missed(self), 0, true};
     lw_status status = lw_py_wait_interruptible(wait_once_ours, &w, timeout_ns);
     if (!w.holds) {
         lock_ours(&w); /* without a limit, whatever came; an exception stays set meanwhile */
@@ -296,7 +295,7 @@ static lw_status wait_once_foreign(void *arg, int64_t timeout_ns, unsigned flags
     condition_object *self = w->self;
     lw_status status = LW_OK;
     lw_mutex_lock(&self->queueing);
-    if (notified(self) == w->notified) {
+    if (missed(self) == w->missed) {
         status = lw_cond_wait_flags(&self->cond, &self->queueing, timeout_ns, flags);
     }
     lw_mutex_unlock(&self->queueing);
@@ -332,7 +331,7 @@ static lw_status wait_foreign(condition_object *self, int64_t timeout_ns)
         }
         return LW_INVALID;
     }
-    condition_wait_state w = {self, notified(self), 0, false};
+    condition_wait_state w = {self, missed(self), 0, false};
     PyObject *saved = save(self);
     if (saved == NULL) {
         return LW_INVALID;
@@ -420,11 +419,12 @@ static PyObject *notify(condition_object *self, size_t n)
         if (self->kind == LOCK_FOREIGN) {
             lw_mutex_lock(&self->queueing);
         }
-        (void)lw_atomic_add_relaxed_u64(&self->notified, 1);
+        if (lw_cond_notify(&self->cond, n) < n) {
+            (void)lw_atomic_add_relaxed_u64(&self->missed, 1);
+        }
         if (self->kind == LOCK_FOREIGN) {
             lw_mutex_unlock(&self->queueing);
         }
-        (void)lw_cond_notify(&self->cond, n);
     }
     Py_RETURN_NONE;
 }

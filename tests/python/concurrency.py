@@ -108,10 +108,10 @@ def ends_by_a_signal(on_signal: Callable[..., object], wait: Callable[[], object
         raise ZeroDivisionError
 
     on_signal(handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    signal.setitimer(signal.ITIMER_REAL, 0.03)
     with pytest.raises(ZeroDivisionError):
         wait()
-    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer = threading.Timer(0.03, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         wait()

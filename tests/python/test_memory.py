@@ -103,9 +103,8 @@ assert sum(map(int, numbers)) == sum(range(5000))
 def test_locks_keep_nothing():
     run_python(
         """
-import gc
-import tracemalloc
-from threading import BrokenBarrierError, Lock
+import gc, tracemalloc
+from threading import Lock
 from latchwork import *
 
 def fail():
@@ -166,14 +165,17 @@ def run(times):
     for n in range(1000, 1000 + times):
         use(n)
 
+def traced():
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
 run(100)
 tracemalloc.start()
 run(100)
-gc.collect()
-before = tracemalloc.get_traced_memory()[0]
-run(1000)
-gc.collect()
-assert tracemalloc.get_traced_memory()[0] < before + 10_000
+before = traced()
+run(3000)
+after = traced()
+assert after < before + 48_000, (before, after)  # 16 bytes a round: no object is that small
 """,
     )
 
@@ -317,7 +319,7 @@ def test_every_allocation_may_fail():
         """
 import _testcapi, itertools, pickle
 from latchwork import AtomicInt, ConcurrentDict, MISSING, Mutex
-from latchwork import Barrier, Condition, Event, Latch, Once, RMutex, RWLock, Semaphore
+from latchwork import Barrier, Condition, Event, Latch, Once, RMutex, Semaphore
 
 class Key:
     def __init__(self, n):
@@ -369,8 +371,6 @@ operations = {
     "barrier": lambda d: Barrier(1, d.__len__).wait(timeout=1),
     "latch": lambda d: Latch(1).arrive_and_wait(),
     "once": lambda d: Once().call(d.copy),
-    "rwlock": lambda d: RWLock().write().__enter__(),
-    "rwlock with a limit": lambda d: RWLock().acquire_read(timeout=1),
     "atomic": lambda d: AtomicInt(2**62).add(1),
 }
 SEVERAL = {"update", "many"}  # these store one key after the other
