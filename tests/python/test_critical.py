@@ -218,9 +218,10 @@ def test_ctrl_c_ends_a_wait():
     try:
         with critical_section(outer):
             section = critical_section(thing)
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            with pytest.raises(Interrupt), section:
-                pass
+            with pytest.raises(Interrupt):
+                signal.setitimer(signal.ITIMER_REAL, 0.05)
+                with section:
+                    pass
             assert "not entered" in repr(section)
             assert not is_free(outer)
     finally:

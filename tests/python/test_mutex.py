@@ -294,8 +294,8 @@ def test_what_a_signal_handler_raises_ends_the_wait(on_signal, wait):
     mutex = Mutex()
     mutex.acquire()
     on_signal(handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
     with pytest.raises(ZeroDivisionError):
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
         wait(mutex)
     mutex.release()
     assert mutex.acquire(False)
@@ -305,8 +305,8 @@ def test_ctrl_c_ends_the_wait():
     mutex = Mutex()
     mutex.acquire()
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
+        timer.start()
         mutex.acquire()
     timer.join()
     assert mutex.locked()
