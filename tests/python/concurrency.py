@@ -101,6 +101,17 @@ def wait_for_a_waiter() -> None:
     time.sleep(0.05)
 
 
+def wait_for_an_alarm(wait: Callable[[], object]) -> None:
+    """Wait, and be sent SIGALRM meanwhile; on a busy machine it may come before the wait."""
+    signal.setitimer(signal.ITIMER_REAL, 0.03)
+    wait()
+
+
+def start_and_wait(timer: threading.Timer, wait: Callable[[], object]) -> None:
+    timer.start()
+    wait()
+
+
 def ends_by_a_signal(on_signal: Callable[..., object], wait: Callable[[], object]) -> None:
     """What the handler of a signal raises comes out of the wait; so does Ctrl-C."""
 
@@ -108,14 +119,11 @@ def ends_by_a_signal(on_signal: Callable[..., object], wait: Callable[[], object
         raise ZeroDivisionError
 
     on_signal(handler)
-    # Inside: on a busy machine it may come before the wait.
     with pytest.raises(ZeroDivisionError):
-        signal.setitimer(signal.ITIMER_REAL, 0.03)
-        wait()
+        wait_for_an_alarm(wait)
     timer = threading.Timer(0.03, os.kill, (os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        timer.start()
-        wait()
+        start_and_wait(timer, wait)
     timer.join()
 
 

@@ -12,7 +12,7 @@ import time
 import weakref
 
 import pytest
-from concurrency import Faster, run_threads, scaled
+from concurrency import Faster, run_threads, scaled, wait_for_an_alarm
 from latchwork import Mutex, critical_section
 
 
@@ -219,9 +219,7 @@ def test_ctrl_c_ends_a_wait():
         with critical_section(outer):
             section = critical_section(thing)
             with pytest.raises(Interrupt):
-                signal.setitimer(signal.ITIMER_REAL, 0.05)
-                with section:
-                    pass
+                wait_for_an_alarm(section.__enter__)
             assert "not entered" in repr(section)
             assert not is_free(outer)
     finally:

@@ -15,7 +15,9 @@ from concurrency import (
     run_lock_tests,
     run_threads,
     scaled,
+    start_and_wait,
     wait_for_a_waiter,
+    wait_for_an_alarm,
     with_lock_tests,
 )
 from latchwork import AtomicInt, Mutex
@@ -295,8 +297,7 @@ def test_what_a_signal_handler_raises_ends_the_wait(on_signal, wait):
     mutex.acquire()
     on_signal(handler)
     with pytest.raises(ZeroDivisionError):
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        wait(mutex)
+        wait_for_an_alarm(lambda: wait(mutex))
     mutex.release()
     assert mutex.acquire(False)
 
@@ -306,8 +307,7 @@ def test_ctrl_c_ends_the_wait():
     mutex.acquire()
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        timer.start()
-        mutex.acquire()
+        start_and_wait(timer, mutex.acquire)
     timer.join()
     assert mutex.locked()
 
