@@ -7,7 +7,8 @@
  * that is interrupted leaves the queue, runs the signal handlers with no lock held, and queues
  * itself again. What is notified in between passes it by. If others take it, that is as if this
  * wait had begun later. If not, which a notification that wakes fewer than it is for shows, it was
- * for this wait too: such are counted, and end it. In the queue it would have been woken by them. */
+ * for this wait too: such are counted, and end it. In the queue it would have been woken by
+ * them. */
 #include "core.h"
 
 typedef enum lock_kind { LOCK_FOREIGN, LOCK_MUTEX, LOCK_RMUTEX } lock_kind;

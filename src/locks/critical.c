@@ -250,7 +250,8 @@ LW_COLD void lw_critical_end_slow_(lw_critical_t *section)
     *section->root = section->held.outer;
     if (active) {
         lw_critical_release(&section->held);
-        (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
     }
-    /* Else the thread was ended in a wait, and has none of its mutexes. */
+    /* Else the thread was ended in a wait, and has none of its mutexes. The outer section is
+     * resumed all the same, for what the unwinding does in it. */
+    (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
 }
