@@ -615,7 +615,13 @@ PLANTS = (
         "S2-wake-lost-with-the-thread",
         "a thread that attaching ends takes the wake with it",
         "sem",
-        (Edit(SEM, "NULL, NULL, lw_sem_lost, s, 0}", "NULL, NULL, NULL, s, 0}"),),
+        (
+            Edit(
+                SEM,
+                "NULL, NULL, lw_sem_lost, s, 0, false, true}",
+                "NULL, NULL, NULL, s, 0, false, true}",
+            ),
+        ),
         ("sem_lost",),
     ),
     Plant(

@@ -276,7 +276,11 @@ def plan_orders(
         used.update(id(one) for one in (*reasons, *skipped))
         for order in site.weaker:
             why = next((one.why for one in reasons if order in one.to), None)
+            # First by the suites that are there for the file; and by no others if none will fail.
             runs = reached.get(site.key, [])
+            own = [run for run in runs if site.file in AREAS[run.area].files]
+            others = [run for run in runs if site.file not in AREAS[run.area].files]
+            runs = own if why is not None and own else own + others
             if skipped and not runs:
                 note = f"not reached: {skipped[0].why}"
                 name = f"{site.key}={order}"

@@ -18,7 +18,7 @@ static bool stress_case_run(const stress_case *c)
 {
     int64_t begin = support_now();
     uint64_t operations;
-    __atomic_store_n(&stress_end, begin + (int64_t)(support_seconds(1.5) * 1e9), __ATOMIC_RELAXED);
+    __atomic_store_n(&stress_end, begin + (int64_t)(support_seconds(0.8) * 1e9), __ATOMIC_RELAXED);
     watchdog_start();
     operations = c->run();
     watchdog_stop();
