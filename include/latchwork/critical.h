@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Critical sections over mutexes: as lw_mutex_lock and lw_mutex_unlock, but the thread lets go of
  * the mutexes while it sleeps, in whatever wait of this library, and has them again when that
- * returns. So sections cannot deadlock, however they are nested; the price is that what they guard
- * may have changed over everything that can block. After PEP 703.
+ * returns. So sections do not wait for each other in a circle, however they are nested; the price
+ * is that what they guard may have changed over everything that can block. After PEP 703.
  *
  *   LW_CRITICAL_BEGIN(&object->mutex) {
  *       if (object->count == 0) {
@@ -15,8 +15,8 @@
  * the innermost is resumed, and each outer one when the one inside of it ends. A section on a mutex
  * that the thread has in an outer one already is allowed. lw_block_begin and lw_block_end
  * (domain.h) suspend and resume around a wait outside of the library; a host's own way to detach
- * (Py_BEGIN_ALLOW_THREADS) leaves sections as they are, which is no deadlock either:
- * docs/critical.md has the argument, also beside CPython's own sections.
+ * (Py_BEGIN_ALLOW_THREADS) leaves sections as they are, as it does plain locks. docs/critical.md
+ * has the argument, also beside CPython's own sections.
  *
  * Leaving the block by return, goto, break, or a C++ exception ends the section; with a C compiler
  * that knows no cleanup (MSVC) only LW_CRITICAL_END does, and the next end of a section on the

@@ -60,8 +60,8 @@ LW_API lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_p
                          void *arg, int64_t timeout_ns, unsigned flags, uintptr_t *token);
 
 /* Wakes the thread that has waited longest on `address`, if any. `decide` (may be NULL: token 0) is
- * always called. Returns what happened. Blocks for the queue's lock only, which is held for a few
- * dozen instructions; any attach state. */
+ * always called. Returns what happened. Blocks for the queue's lock only, which is held for a walk
+ * along the queue; any attach state. */
 LW_API lw_unpark_result lw_unpark_one(const void *address, lw_unpark_decide_fn decide, void *arg);
 
 /* Wakes all, in the order in which they came. Returns how many. As lw_unpark_one. */
