@@ -147,7 +147,7 @@ static uint64_t lock_short(void *local, size_t n)
     return n;
 }
 
-static uint64_t lock_work(void *local, size_t n)
+static uint64_t lock_work_of(void *local, size_t n, int inside, int outside)
 {
     lock_user *u = (lock_user *)local;
     lock_shared *s = u->shared;
@@ -158,15 +158,33 @@ static uint64_t lock_work(void *local, size_t n)
     for (i = 0; i < n; i++) {
         lock_local c;
         lock_take(&s->lock, &c);
-        s->counter = gb_work(s->counter, 64);
+        s->counter = gb_work(s->counter + 1, inside);
         gb_clobber();
         lock_drop(&s->lock, &c);
-        seed = gb_work(seed, 64);
+        seed = gb_work(seed, outside);
     }
     if (u->python)
         bench_python_detach(u->python);
     return seed;
 }
+
+static uint64_t lock_work(void *local, size_t n)
+{
+    return lock_work_of(local, n, 64, 64);
+}
+
+static uint64_t lock_mostly_outside(void *local, size_t n)
+{
+    return lock_work_of(local, n, 0, 200);
+}
+
+#ifdef LOCK_BLOCKS
+/* About a microsecond. */
+static uint64_t lock_long_inside(void *local, size_t n)
+{
+    return lock_work_of(local, n, 1000, 0);
+}
+#endif
 
 #ifdef LOCK_BLOCKS
 static void *lock_setup_attached(int threads)
@@ -193,6 +211,9 @@ BENCH_REGISTER(LOCK_ID)(void)
     row.row = "a counter under the lock";
     row.body = lock_short;
     gb_add(&row);
+    row.row = "an increment inside, 200 steps outside";
+    row.body = lock_mostly_outside;
+    gb_add(&row);
     row.row = "64 steps inside, 64 outside";
     row.body = lock_work;
     gb_add(&row);
@@ -201,6 +222,11 @@ BENCH_REGISTER(LOCK_ID)(void)
     gb_add(&row);
 #endif
 #ifdef LOCK_BLOCKS
+    row.threads = 8;
+    row.row = "1000 steps inside";
+    row.body = lock_long_inside;
+    gb_add(&row);
+    row.body = lock_work;
     if (bench_python_parallel()) {
         row.threads = 2;
         row.setup = lock_setup_attached;
