@@ -13,7 +13,8 @@
  * about to wait.
  *
  * Once a notification has taken the last waiter out, nothing touches the condition variable any
- * more: whoever was woken, or whoever has woken all, may free it. (If attaching ends the woken
+ * more: whoever was woken, or whoever has woken all, may free it, if no other notification is under
+ * way. (If attaching ends the woken
  * thread, see lw_cond_notify.) Waiters may use different mutexes. Everything before the notifier's
  * call happens before the return of a wait that it wakes. The rule to let go of the mutex only when
  * the waiter is in the queue is A. Birrell's (1989); that the word is looked at first is

@@ -27,8 +27,9 @@
  * before what later owners do; what it did before its read unlock, before what later writers do.
  *
  * In a forked child, a lock that another thread held at the fork stays locked; so does one that
- * another thread waited to write-lock, since it had stopped the readers. lw_rwlock_init makes it
- * anew. */
+ * another thread waited to write-lock, since it had stopped the readers; and a reader that a writer
+ * was just turning away stays counted, also where the forking thread is that writer. lw_rwlock_init
+ * makes it anew. */
 #ifndef LATCHWORK_RWLOCK_H
 #define LATCHWORK_RWLOCK_H
 
@@ -184,7 +185,8 @@ static inline void lw_rwlock_downgrade(lw_rwlock_t *l)
     }
 }
 
-/* Makes the caller's read lock the write lock, if there is no other reader and no writer waits:
+/* Makes the caller's read lock the write lock, if there is no other reader and no writer has
+ * stopped them:
  * true; else false, and the caller keeps its read lock. There is no form that waits: two readers
  * that did so would wait for each other, and a third mode that only one reader may have would cost
  * every locker a state. Give the read lock up, take the write lock, and look again at what was

@@ -13,7 +13,8 @@
  * argument.
  *
  * Nobody starves: as with lw_rwlock_t. Another read lock of a thread that holds one already, of the
- * same lock, does not wait, as long as its record has a free slot (LW_THREAD_READS_ in all).
+ * same lock, does not wait, as long as a slot of its record has the lock
+ * and another is free (LW_THREAD_READS_ in all).
  *
  * The thread that locked for reading has to unlock. What it holds when it exits ends with it; but
  * what it took beyond its slots, or without a record, stays locked. The memory may be freed by

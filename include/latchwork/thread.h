@@ -76,6 +76,7 @@ struct lw_thread {
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_ptr reads[LW_THREAD_READS_];
     /* biased_mutex.h. Written by the owner alone, read by whoever takes a bias back. */
     lw_atomic_ptr biased[LW_BIASED_SLOTS]; /* words of the mutexes it is in, or about to be */
+    uint32_t biased_locked;                /* how many it has locked without the bias */
 };
 
 /* Each copy of the library caches the record in a thread-local slot of its own; the record lists

@@ -368,6 +368,7 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     lw_park_queue *q = lw_park_queue_of(d, address);
     int64_t deadline_ns = -1;
     int64_t now_ns = lw_now_();
+    uint32_t since_fork = lw_park_ticket(d);
     uint32_t ticket = how->announce ? lw_park_announce_(address) : 0;
     lw_status status;
     void *host = NULL;
@@ -419,9 +420,11 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
             lw_rawlock_unlock_(&q->lock);
             lw_park_retract_(address, ticket);
         } else {
-            /* A waker took this waiter out: its wake is on the way and must not be lost. */
             lw_rawlock_unlock_(&q->lock);
-            status = lw_parker_wait_(&w.parker, -1, false);
+            if (lw_park_ticket(d) == since_fork) {
+                /* A waker took this waiter out: its wake is on the way and must not be lost. */
+                status = lw_parker_wait_(&w.parker, -1, false);
+            } /* else it was a thread of the parent */
         }
     }
     lw_parker_finish_(&w.parker);

@@ -51,7 +51,7 @@ static void lw_record_give(lw_domain *d, lw_record *r)
  * record. */
 static bool lw_record_locks(const lw_record *r)
 {
-    bool locks = false;
+    bool locks = r->head.biased_locked != 0;
     int i;
     for (i = 0; i < LW_BIASED_SLOTS; i++) {
         locks |= lw_atomic_load_relaxed_ptr(&r->head.biased[i]) != NULL;
@@ -237,6 +237,7 @@ void lw_thread_exit_(void *value)
     }
     LW_TLS_SLOT_()->exited = 1;
     (void)lw_key_set_(d->key, NULL);
+    lw_thread_end_reads(r); /* that code which ran in the meantime has left */
     r->head.held = NULL;
     if (!lw_record_locks(r)) {
         lw_record_give(d, r);

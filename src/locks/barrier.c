@@ -18,6 +18,7 @@ typedef struct lw_barrier_party {
     uint32_t index;
     bool detaches;
     void *host; /* what lw_host_detach_ returned */
+    bool held;  /* critical sections are suspended */
     /* Of the last to arrive: */
     lw_barrier_action_fn action;
     void *action_arg;
@@ -97,6 +98,7 @@ static bool lw_barrier_validate_door(void *arg)
 static void lw_barrier_queued(void *arg)
 {
     lw_barrier_party *p = (lw_barrier_party *)arg;
+    p->held |= lw_held_suspend_(); /* before park.c does, which would resume too early */
     p->host = p->detaches ? lw_host_detach_() : NULL;
 }
 
@@ -301,6 +303,10 @@ lw_status lw_barrier_wait_then(lw_barrier_t *b, lw_barrier_action_fn action, voi
     do {
         status = lw_barrier_try(&p, timeout_ns, flags | LW_WAIT_ATTACHED);
         lw_barrier_attach(&p);
+        if (p.held) {
+            p.held = false;
+            (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
+        }
     } while (status == LW_AGAIN);
     if (status == LW_OK && index != NULL) {
         *index = p.index;

@@ -93,6 +93,7 @@ typedef struct lw_biased_wait {
     int64_t deadline_ns; /* negative: none */
     unsigned flags;
     unsigned spins;
+    bool held; /* critical sections are suspended */
 } lw_biased_wait;
 
 static void lw_biased_release(lw_biased_mutex_t *m, void *word)
@@ -162,12 +163,21 @@ static lw_status lw_biased_pause(lw_biased_wait *w)
             return LW_TIMEOUT;
         }
     }
+    w->held |= lw_held_suspend_(); /* resumed without a claim, or at once */
     status = lw_park_with_(w->address, &how, left_ns, w->flags, NULL);
     w->spins = 0;
     return status == LW_TIMEOUT || status == LW_INTERRUPTED ? status : LW_OK;
 }
 
 /* ---- lock ---- */
+
+/* A record whose thread ends with such a lock is used no more (thread.c). */
+static void lw_biased_count(lw_thread *self, int change)
+{
+    if (self != NULL) {
+        self->biased_locked += (uint32_t)change;
+    }
+}
 
 /* Before a wait for ever: not for itself. */
 static void lw_biased_check_entry(const lw_biased_mutex_t *m, lw_thread *self, void *word,
@@ -198,6 +208,7 @@ static lw_status lw_biased_revoke(lw_biased_mutex_t *m, lw_thread *self, lw_bias
         lw_atomic_store_relaxed_ptr(&m->word, lw_biased_word(self, LW_BIASED_LOCKED_));
         /* Who could not use its own bias gets it back by its unlock. */
         LW_PLAIN_SET(m->run, w->from == self ? UINT32_MAX : 1);
+        lw_biased_count(self, 1);
     } else {
         lw_biased_give_back(w);
     }
@@ -215,21 +226,16 @@ static bool lw_biased_take(lw_biased_mutex_t *m, lw_thread *self, void *word)
     }
     run = last == self && self != NULL ? LW_PLAIN_GET(m->run) : 0;
     LW_PLAIN_SET(m->run, run + 1);
+    lw_biased_count(self, 1);
     return true;
 }
 
-/* Takes the bias away, or waits. */
-static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *self,
-                                            int64_t timeout_ns, unsigned flags)
+/* Takes the bias away, or waits. Leaves it to the caller to resume critical sections. */
+static lw_status lw_biased_lock_by(lw_biased_mutex_t *m, lw_thread *self, int64_t deadline_ns,
+                                   unsigned flags, bool *held)
 {
     lw_status status = LW_OK;
-    lw_biased_wait w = {m, NULL, m, 0, -1, flags, 0};
-    if (timeout_ns == 0) {
-        w.deadline_ns = 0;
-    } else if (timeout_ns > 0) {
-        int64_t now_ns = lw_now_();
-        w.deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
-    }
+    lw_biased_wait w = {m, NULL, m, 0, deadline_ns, flags, 0, false};
     while (status == LW_OK) {
         void *word = lw_biased_load(m);
         lw_thread *thread = lw_biased_thread(word);
@@ -237,6 +243,7 @@ static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *sel
         case LW_BIASED_FREE_:
             if (lw_biased_take(m, self, word)) {
                 lw_park_retract_(m, w.ticket);
+                *held = w.held;
                 return LW_OK;
             }
             break;
@@ -245,6 +252,7 @@ static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *sel
                 lw_biased_check_entry(m, self, word, w.deadline_ns);
                 if (lw_biased_mutex_enter_by_(m, self)) {
                     lw_park_retract_(m, w.ticket);
+                    *held = w.held;
                     return LW_OK;
                 }
             }
@@ -259,7 +267,9 @@ static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *sel
                 w.from = thread;
                 w.ticket = 0;
                 w.spins = 0;
-                return lw_biased_revoke(m, self, &w);
+                status = lw_biased_revoke(m, self, &w);
+                *held = w.held;
+                return status;
             }
             break;
         default:
@@ -269,7 +279,35 @@ static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *sel
         }
     }
     lw_park_retract_(m, w.ticket);
+    *held = w.held;
     return status;
+}
+
+static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *self,
+                                            int64_t timeout_ns, unsigned flags)
+{
+    int64_t deadline_ns = timeout_ns < 0 ? -1 : 0;
+    if (timeout_ns > 0) {
+        int64_t now_ns = lw_now_();
+        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+    }
+    for (;;) {
+        bool held = false;
+        lw_status status = lw_biased_lock_by(m, self, deadline_ns, flags, &held);
+        if (!held) {
+            return status;
+        }
+        if (status == LW_OK) {
+            if (lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {
+                return LW_OK;
+            }
+            lw_biased_mutex_unlock(m); /* who has the section may wait for this mutex */
+        }
+        (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
+        if (status != LW_OK) {
+            return status;
+        }
+    }
 }
 
 LW_NOINLINE lw_status lw_biased_mutex_lock_slow_(lw_biased_mutex_t *m, int64_t timeout_ns,
@@ -316,6 +354,9 @@ LW_NOINLINE void lw_biased_mutex_unlock_slow_(lw_biased_mutex_t *m)
         lw_fatal_("lw_biased_mutex_unlock", lw_biased_mutex_is_locked(m)
                                                 ? "another thread has locked the mutex"
                                                 : "the mutex is not locked");
+    }
+    if (lw_biased_thread(lw_atomic_load_relaxed_ptr(&m->word)) == self) {
+        lw_biased_count(self, -1);
     }
     lw_biased_release(
         m, lw_biased_word(self, lw_biased_deserved(m, self) ? LW_BIASED_TO_ : LW_BIASED_FREE_));

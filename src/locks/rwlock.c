@@ -2,7 +2,7 @@
 /* The numbers of the orders go on from rwlock.h: (1) to (4) and (9) are there. */
 #include <latchwork/rwlock.h>
 
-#include "../platform/platform.h"
+#include "../base/domain_internal.h"
 
 /* Looks at a lock this often before it sleeps (bench/run.py --vary LW_RWLOCK_SPINS=...). */
 #ifndef LW_RWLOCK_SPINS
@@ -291,8 +291,9 @@ static void lw_rwlock_drain_lost(void *arg)
 }
 
 /* The caller has WRITER: waits until the readers inside have left, or gives WRITER up, and lets
- * those go who wait for it. */
-static lw_status lw_rwlock_drain(lw_rwlock_t *l, int64_t deadline_ns, unsigned flags)
+ * those go who wait for it. Suspends the thread's critical sections before it sleeps, and leaves it
+ * to the caller to resume them: not while it has WRITER and somebody else has a section. */
+static lw_status lw_rwlock_drain(lw_rwlock_t *l, int64_t deadline_ns, unsigned flags, bool *held)
 {
     lw_park_how_ how = {
         lw_rwlock_drain_validate, NULL, NULL, NULL, lw_rwlock_drain_lost, l, 0, false, false};
@@ -305,6 +306,7 @@ static lw_status lw_rwlock_drain(lw_rwlock_t *l, int64_t deadline_ns, unsigned f
             spins++;
             lw_cpu_relax();
         } else {
+            *held |= lw_held_suspend_();
             status = lw_rwlock_sleep(lw_park_late_(l), &how, deadline_ns, flags, NULL);
             spins = 0;
         }
@@ -316,10 +318,10 @@ static lw_status lw_rwlock_drain(lw_rwlock_t *l, int64_t deadline_ns, unsigned f
     return status;
 }
 
-LW_COLD lw_status lw_rwlock_write_slow_(lw_rwlock_t *l, int64_t timeout_ns, unsigned flags)
+static lw_status lw_rwlock_write(lw_rwlock_wait *w, int64_t timeout_ns, int64_t deadline_ns,
+                                 unsigned flags, bool *held)
 {
-    lw_rwlock_wait w = {l, true, 0, 0};
-    int64_t deadline_ns = lw_rwlock_deadline(timeout_ns);
+    lw_rwlock_t *l = w->lock;
     unsigned spins = 0;
     for (;;) {
         lw_status status;
@@ -339,16 +341,39 @@ LW_COLD lw_status lw_rwlock_write_slow_(lw_rwlock_t *l, int64_t timeout_ns, unsi
             lw_cpu_relax();
             continue;
         }
-        status = lw_rwlock_queue(&w, deadline_ns, flags);
+        status = lw_rwlock_queue(w, deadline_ns, flags);
         if (status != LW_OK) {
             return status;
         }
-        if (w.token == LW_RWLOCK_GRANTED) {
+        if (w->token == LW_RWLOCK_GRANTED) {
             break;
         }
         spins = 0;
     }
-    return lw_rwlock_drain(l, deadline_ns, flags);
+    return lw_rwlock_drain(l, deadline_ns, flags, held);
+}
+
+LW_COLD lw_status lw_rwlock_write_slow_(lw_rwlock_t *l, int64_t timeout_ns, unsigned flags)
+{
+    lw_rwlock_wait w = {l, true, 0, 0};
+    int64_t deadline_ns = lw_rwlock_deadline(timeout_ns);
+    for (;;) {
+        bool held = false;
+        lw_status status = lw_rwlock_write(&w, timeout_ns, deadline_ns, flags, &held);
+        if (!held) {
+            return status;
+        }
+        if (status == LW_OK) {
+            if (lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {
+                return LW_OK;
+            }
+            lw_rwlock_write_unlock(l); /* who has the section may wait for this lock */
+        }
+        (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
+        if (status != LW_OK) {
+            return status;
+        }
+    }
 }
 
 LW_COLD bool lw_rwlock_try_upgrade_slow_(lw_rwlock_t *l)

@@ -83,6 +83,9 @@ LW_COLD lw_status lw_shared_rwlock_read_slow_(lw_shared_rwlock_t *l, int64_t tim
             return LW_OK;
         }
     }
+    if (timeout_ns == 0 && lw_rwlock_is_write_locked(&l->base)) {
+        return LW_TIMEOUT; /* those who only try must not keep a writer waiting by additions */
+    }
     status = lw_rwlock_read_lock_flags(&l->base, timeout_ns, flags);
     if (status == LW_OK) {
         slot = lw_shared_rwlock_slot(self, NULL); /* again: a hook may have locked something */
@@ -123,6 +126,7 @@ typedef struct lw_shared_rwlock_wait {
     lw_shared_rwlock_t *lock;
     const lw_record *record;
     uint32_t ticket; /* of lw_park_announce_; 0: not announced */
+    bool held;       /* critical sections are suspended */
 } lw_shared_rwlock_wait;
 
 static bool lw_shared_rwlock_validate(void *arg)
@@ -170,15 +174,16 @@ static lw_status lw_shared_rwlock_await(lw_shared_rwlock_wait *w, int64_t deadli
             lw_cpu_relax();
             continue;
         }
-        if (!lw_park_ticket_holds_(w->ticket)) {
-            w->ticket = lw_park_announce_(address);
-        }
         if (deadline_ns >= 0) {
             left_ns = deadline_ns - lw_now_();
             if (left_ns <= 0) {
                 return LW_TIMEOUT;
             }
         }
+        if (!lw_park_ticket_holds_(w->ticket)) {
+            w->ticket = lw_park_announce_(address);
+        }
+        w->held |= lw_held_suspend_(); /* resumed without WRITER, or at once */
         status = lw_park_with_(address, &how, left_ns, flags, NULL);
         if (status == LW_TIMEOUT || status == LW_INTERRUPTED) {
             return status;
@@ -188,21 +193,16 @@ static lw_status lw_shared_rwlock_await(lw_shared_rwlock_wait *w, int64_t deadli
     return LW_OK;
 }
 
-lw_status lw_shared_rwlock_write_lock_flags(lw_shared_rwlock_t *l, int64_t timeout_ns,
-                                            unsigned flags)
+/* Leaves it to the caller to resume critical sections. */
+static lw_status lw_shared_rwlock_write(lw_shared_rwlock_t *l, int64_t deadline_ns,
+                                        int64_t timeout_ns, unsigned flags, bool *held)
 {
     lw_domain *d = lw_domain_get();
-    lw_record *self = lw_thread_record_(d);
-    lw_shared_rwlock_wait w = {l, NULL, 0};
-    int64_t deadline_ns = -1;
+    lw_shared_rwlock_wait w = {l, NULL, 0, false};
     lw_status status;
-    if (self != NULL && (lw_shared_rwlock_slot(&self->head, l) != NULL ||
-                         lw_shared_rwlock_slot(&self->head, lw_shared_rwlock_counted(l)) != NULL)) {
-        return LW_BUSY;
-    }
-    if (timeout_ns >= 0) {
-        int64_t now_ns = lw_now_();
-        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+    if (timeout_ns > 0) {
+        timeout_ns = deadline_ns - lw_now_();
+        timeout_ns = timeout_ns < 0 ? 0 : timeout_ns;
     }
     status = lw_rwlock_write_lock_flags(&l->base, timeout_ns, flags);
     if (status != LW_OK) {
@@ -222,10 +222,43 @@ lw_status lw_shared_rwlock_write_lock_flags(lw_shared_rwlock_t *l, int64_t timeo
         status = lw_shared_rwlock_await(&w, deadline_ns, flags);
     }
     lw_park_retract_(lw_park_late_(l), w.ticket);
+    *held = w.held;
     if (status != LW_OK) {
         lw_rwlock_write_unlock(&l->base);
     }
     return status;
+}
+
+lw_status lw_shared_rwlock_write_lock_flags(lw_shared_rwlock_t *l, int64_t timeout_ns,
+                                            unsigned flags)
+{
+    lw_record *self = lw_thread_record_(lw_domain_get());
+    int64_t deadline_ns = -1;
+    if (self != NULL && (lw_shared_rwlock_slot(&self->head, l) != NULL ||
+                         lw_shared_rwlock_slot(&self->head, lw_shared_rwlock_counted(l)) != NULL)) {
+        return LW_BUSY;
+    }
+    if (timeout_ns >= 0) {
+        int64_t now_ns = lw_now_();
+        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+    }
+    for (;;) {
+        bool held = false;
+        lw_status status = lw_shared_rwlock_write(l, deadline_ns, timeout_ns, flags, &held);
+        if (!held) {
+            return status;
+        }
+        if (status == LW_OK) {
+            if (lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {
+                return LW_OK;
+            }
+            lw_rwlock_write_unlock(&l->base); /* who has the section may wait for this lock */
+        }
+        (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
+        if (status != LW_OK) {
+            return status;
+        }
+    }
 }
 
 void lw_shared_rwlock_self_(void)

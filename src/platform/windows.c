@@ -114,7 +114,7 @@ int64_t lw_now_(void)
 
 uint64_t lw_thread_number_(void)
 {
-    return GetCurrentThreadId();
+    return (uintptr_t)NtCurrentTeb();
 }
 
 void lw_yield_(void)

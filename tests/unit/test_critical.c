@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <latchwork/biased_mutex.h>
 #include <latchwork/critical.h>
+#include <latchwork/rwlock.h>
+#include <latchwork/shared_rwlock.h>
 
 #include "heap.h"
 #include "unit.h"
@@ -415,14 +418,18 @@ TEST(sections_in_opposite_orders)
 
 /* ---- A thread that ends, a fork, no memory, misuse ---- */
 
+/* As a host does: a thread that it has ended is not attached, and does not detach. */
+static __thread bool has_ended;
+
 static void *hook_before(void)
 {
-    return &a;
+    return has_ended ? NULL : &a;
 }
 
 static void hook_ends(void *token)
 {
     (void)token;
+    has_ended = true;
     pthread_exit(NULL);
 }
 
@@ -565,6 +572,141 @@ TEST(a_wake_is_passed_on_by_who_waits_for_its_section)
 TEST(a_mutex_is_passed_on_by_who_waits_for_its_section)
 {
     see_passed_on(true);
+}
+
+/* The same with locks that stop others before they have them: `first` waits for the lock in a
+ * section on a, the section is taken, and `second` wants the lock. */
+typedef struct stopper {
+    support_thread thread;
+    void *lock;
+    void (*take)(void *lock);
+    void (*drop)(void *lock);
+    bool in_section;
+    int in;
+} stopper;
+
+static void stop_others(void *arg)
+{
+    stopper *s = (stopper *)arg;
+    lw_critical_t section;
+    if (s->in_section) {
+        lw_critical_begin(&section, &a);
+    }
+    s->take(s->lock);
+    CHECK(!s->in_section || lw_critical_holds(&a));
+    __atomic_store_n(&s->in, 1, __ATOMIC_RELEASE);
+    s->drop(s->lock);
+    if (s->in_section) {
+        lw_critical_end(&section);
+    }
+}
+
+static void read_take(void *lock)
+{
+    lw_rwlock_read_lock((lw_rwlock_t *)lock);
+}
+
+static void read_drop(void *lock)
+{
+    lw_rwlock_read_unlock((lw_rwlock_t *)lock);
+}
+
+static void write_take(void *lock)
+{
+    lw_rwlock_write_lock((lw_rwlock_t *)lock);
+}
+
+static void write_drop(void *lock)
+{
+    lw_rwlock_write_unlock((lw_rwlock_t *)lock);
+}
+
+static void shared_read_take(void *lock)
+{
+    lw_shared_rwlock_read_lock((lw_shared_rwlock_t *)lock);
+}
+
+static void shared_read_drop(void *lock)
+{
+    lw_shared_rwlock_read_unlock((lw_shared_rwlock_t *)lock);
+}
+
+static void shared_write_take(void *lock)
+{
+    lw_shared_rwlock_write_lock((lw_shared_rwlock_t *)lock);
+}
+
+static void shared_write_drop(void *lock)
+{
+    lw_shared_rwlock_write_unlock((lw_shared_rwlock_t *)lock);
+}
+
+static void biased_take(void *lock)
+{
+    lw_biased_mutex_lock((lw_biased_mutex_t *)lock);
+}
+
+static void biased_drop(void *lock)
+{
+    lw_biased_mutex_unlock((lw_biased_mutex_t *)lock);
+}
+
+static void await_stopper(stopper *s)
+{
+    int i;
+    for (i = 0; !__atomic_load_n(&s->in, __ATOMIC_ACQUIRE); i++) {
+        CHECK(i < 10000); /* a failure, and no hang */
+        support_sleep(MS);
+    }
+    support_join(&s->thread);
+}
+
+static void see_given_up(stopper *first, const void *first_waits, stopper *second,
+                         const void *second_waits, void (*drop)(void *lock))
+{
+    first->in_section = true;
+    support_start(&first->thread, stop_others, first);
+    support_await_waiters(first_waits, 1);
+    lw_mutex_lock(&a);
+    support_start(&second->thread, stop_others, second);
+    support_await_waiters(second_waits, first_waits == second_waits ? 2 : 1);
+    drop(first->lock);
+    await_stopper(second);
+    CHECK_EQ(__atomic_load_n(&first->in, __ATOMIC_ACQUIRE), 0);
+    lw_mutex_unlock(&a);
+    await_stopper(first);
+    CHECK(!lw_mutex_is_locked(&a));
+}
+
+TEST(a_write_lock_is_given_up_by_who_waits_for_its_section)
+{
+    static lw_rwlock_t l;
+    stopper first = {.lock = &l, .take = write_take, .drop = write_drop};
+    stopper second = {.lock = &l, .take = read_take, .drop = read_drop};
+    lw_rwlock_read_lock(&l);
+    see_given_up(&first, lw_park_late_(&l), &second, &l, read_drop);
+    CHECK(!lw_rwlock_is_locked(&l));
+}
+
+TEST(a_shared_write_lock_is_given_up_by_who_waits_for_its_section)
+{
+    static lw_shared_rwlock_t l;
+    stopper first = {.lock = &l, .take = shared_write_take, .drop = shared_write_drop};
+    stopper second = {.lock = &l, .take = shared_read_take, .drop = shared_read_drop};
+    lw_shared_rwlock_read_lock(&l);
+    see_given_up(&first, lw_park_late_(&l), &second, &l, shared_read_drop);
+    lw_shared_rwlock_write_lock(&l);
+    lw_shared_rwlock_write_unlock(&l);
+}
+
+TEST(a_biased_mutex_is_given_up_by_who_waits_for_its_section)
+{
+    static lw_biased_mutex_t m;
+    stopper first = {.lock = &m, .take = biased_take, .drop = biased_drop};
+    stopper second = {.lock = &m, .take = biased_take, .drop = biased_drop};
+    lw_biased_mutex_lock(&m);
+    see_given_up(&first, &m, &second, &m, biased_drop);
+    CHECK(!lw_biased_mutex_is_locked(&m));
 }
 
 /* ---- What was left inside of other sections ---- */
