@@ -340,7 +340,7 @@ def lint_steps(found: list[Interpreter]) -> list[Step]:
         Step("layers", 30, lint_step(lint.layers)),
         Step("ruff", 60, lint_step(lambda: lint.ruff(ruff))),
         Step("clang-format", 60, lint_step(lint.clang_format)),
-        Step("clang-tidy", 240, clang_tidy(wheel)),
+        Step("clang-tidy", 480, clang_tidy(wheel)),
     ]
 
 
@@ -348,16 +348,16 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
     chosen = [one for one in found if one.chosen]
     pair = setup.demo_pair(found)
     every = (*PARALLEL_LABELS, *SERIAL_LABELS)
-    short = {"LW_SECONDS": "1"}
+    short = {"LW_SECONDS": "0.5"}
     return [
         *lint_steps(found)[:3],
         Step("tools", 120, tool_tests),
-        Step("c-gcc", 300, c_tests("dev", every, short)),
-        Step("c-clang", 240, c_tests("clang", PARALLEL_LABELS)),
-        Step("c-posix", 240, c_tests("posix", ("unit",))),
-        Step("c-asan", 300, c_tests("asan", ("unit", "stress"), short, NOT_UNDER_ASAN)),
+        Step("c-gcc", 480, c_tests("dev", every, short)),
+        Step("c-clang", 400, c_tests("clang", PARALLEL_LABELS)),
+        Step("c-posix", 400, c_tests("posix", ("unit",))),
+        Step("c-asan", 600, c_tests("asan", ("unit", "stress"), short, NOT_UNDER_ASAN)),
         *[
-            Step(f"{Path(folder).name}-{one.tag}", 300, python_tests(one, folder), one, beside=True)
+            Step(f"{Path(folder).name}-{one.tag}", 450, python_tests(one, folder), one, beside=True)
             for folder, on_all in PYTEST_FOLDERS.items()
             for one in (chosen if on_all else pair)
         ],
@@ -372,14 +372,14 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
     return [
         *lint_steps(found)[3:],
         Step("models", 1500, own_runner("tests/model/run.py")),
-        Step("plants", 720, own_runner("tests/plants/run.py")),
-        Step("c-tsan", 360, c_tests("tsan", ("unit", "stress"), exclude=FORK_NOT_UNDER_TSAN)),
-        Step("c-noise", 300, c_tests("noise", SERIAL_LABELS)),
+        Step("plants", 1200, own_runner("tests/plants/run.py")),
+        Step("c-tsan", 600, c_tests("tsan", ("unit", "stress"), exclude=FORK_NOT_UNDER_TSAN)),
+        Step("c-noise", 420, c_tests("noise", SERIAL_LABELS)),
         Step("c-posix", 300, c_tests("posix", ("stress",))),
-        Step("c-release", 300, c_tests("release", ("unit", *SERIAL_LABELS))),
+        Step("c-release", 600, c_tests("release", ("unit", *SERIAL_LABELS))),
         Step("bench", 300, bench_runs),
         Step("fuzz", 300, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"})),
-        Step(f"python-{tsan[-1].tag}", 900, tsan_python_tests(tsan[-1]), tsan[-1]),
+        Step(f"python-{tsan[-1].tag}", 1500, tsan_python_tests(tsan[-1]), tsan[-1]),
     ]
 
 
