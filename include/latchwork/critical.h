@@ -59,9 +59,11 @@ static inline void lw_critical_prepare_(lw_critical_t *section)
  * until the end. Blocking; detaches while it sleeps. */
 static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
 {
-    const lw_tls_slot *slot = LW_TLS_SLOT_();
-    lw_thread *self = slot->self;
-    if (LW_LIKELY(self != NULL && slot->held == NULL) && LW_LIKELY(lw_mutex_trylock(mutex))) {
+    /* Not by a pointer to the slot: UBSan's check of it reads flags that ld's relaxation of a
+     * thread-local address does not set. */
+    lw_thread *self = LW_TLS_SLOT_()->self;
+    if (LW_LIKELY(self != NULL && LW_TLS_SLOT_()->held == NULL) &&
+        LW_LIKELY(lw_mutex_trylock(mutex))) {
         section->held.outer = self->held;
         section->held.ops = &lw_critical_ops_;
         section->held.active = true;
