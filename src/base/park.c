@@ -440,7 +440,7 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     if (held && !lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {
         lw_park_resuming resuming;
         resuming.flags = flags & LW_WAIT_ATTACHED;
-        if (status == LW_OK && how->gives_way) {
+        if (status == LW_OK && how->gives_way && how->lost != NULL) {
             /* It may be long until the section is free, and who has it may need just this. */
             how->lost(how->arg);
             if (token != NULL) {
