@@ -420,6 +420,7 @@ TEST(who_has_starved_is_handed_the_mutex)
     }
     CHECK_EQ(announced(&m), 1);
     CHECK_EQ(second.has, 0);
+    support_sleep(MS); /* longer than the pause between two hand-overs */
     __atomic_store_n(&first.may_go, 1, __ATOMIC_RELEASE);
     support_join(&first.thread);
     CHECK(!lw_mutex_trylock(&m));
