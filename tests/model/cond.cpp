@@ -3,6 +3,7 @@
 #include "model.hpp"
 
 #include "locks/cond.c"
+#include "locks/critical.c"
 #include "locks/mutex.c"
 #include "locks/rmutex.c"
 
