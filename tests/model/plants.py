@@ -465,7 +465,7 @@ PLANTS = (
         (
             Edit(
                 ONCE,
-                "{lw_once_validate, NULL, NULL, NULL, lw_once_lost, &w, 0, false}",
+                "{lw_once_validate, NULL, NULL, NULL, lw_once_lost, &w, 0, false, true}",
                 "{lw_once_validate, NULL, NULL, NULL, NULL, &w, 0, false, true}",
             ),
             Edit(ONCE, "lw_once_wait w; lw_park", "lw_once_wait w; (void)lw_once_lost; lw_park"),
@@ -873,7 +873,10 @@ PLANTS = (
         "H5-read-lock-outlives-its-thread",
         "the record of a thread that has exited still holds a lock",
         "shared_rwlock",
-        (Edit(THREAD, "lw_thread_end_reads(r); for", "for"),),
+        (
+            Edit(THREAD, "lw_thread_end_reads(r); for", "for"),
+            Edit(THREAD, "lw_thread_end_reads(r); /* that", "/* that"),
+        ),
         ("shared_exit",),
     ),
     Plant(
