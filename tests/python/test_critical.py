@@ -235,9 +235,13 @@ def test_ctrl_c_ends_a_wait():
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_the_child_of_a_fork_is_inside():
     thing = Account()
-    with critical_section(thing):
+    section = critical_section(thing)
+    with section:
         child = os.fork()
         if child == 0:
-            os._exit(0 if not is_free(thing) else 1)
+            inside = "entered" in repr(section) and "not" not in repr(section)
+            with critical_section(thing):
+                section.__exit__(None, None, None)  # when the inner one ends
+            os._exit(0 if inside and "not entered" in repr(section) else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert is_free(thing)

@@ -106,13 +106,13 @@ uint64_t stress_workers(const char *name, int n, void (*body)(stress_worker *wor
     return operations;
 }
 
-void stress_keep_apart(const stress_worker *worker)
+void stress_keep_apart(int number)
 {
 #if defined(__linux__)
     cpu_set_t allowed, own;
     int processor, nth;
     CHECK(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
-    nth = worker->number % CPU_COUNT(&allowed);
+    nth = number % CPU_COUNT(&allowed);
     for (processor = 0; processor < CPU_SETSIZE; processor++) {
         if (CPU_ISSET(processor, &allowed) && nth-- == 0) {
             CPU_ZERO(&own);
@@ -122,7 +122,7 @@ void stress_keep_apart(const stress_worker *worker)
         }
     }
 #else
-    (void)worker;
+    (void)number;
 #endif
 }
 
