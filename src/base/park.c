@@ -352,13 +352,10 @@ lw_status lw_park(const void *address, lw_park_validate_fn validate, lw_park_lea
     return lw_park_with_(address, &how, timeout_ns, flags, token);
 }
 
-typedef struct lw_park_resuming {
-    unsigned flags;
-} lw_park_resuming;
-
+/* The flags are all it needs. */
 static void lw_park_resume(void *arg)
 {
-    (void)lw_held_resume_(-1, ((const lw_park_resuming *)arg)->flags);
+    (void)lw_held_resume_(-1, *(const unsigned *)arg);
 }
 
 lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t timeout_ns,
@@ -376,7 +373,7 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     lw_waiter w;
 
     if (timeout_ns >= 0) {
-        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+        deadline_ns = lw_deadline_from_(now_ns, timeout_ns);
     }
     LW_PLAIN_SET(w.address, address);
     LW_PLAIN_SET(w.how, how);
@@ -438,8 +435,7 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
         lw_host_attach_(host);
     }
     if (held && !lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {
-        lw_park_resuming resuming;
-        resuming.flags = flags & LW_WAIT_ATTACHED;
+        unsigned attached = flags & LW_WAIT_ATTACHED;
         if (status == LW_OK && how->gives_way && how->lost != NULL) {
             /* It may be long until the section is free, and who has it may need just this. */
             how->lost(how->arg);
@@ -447,11 +443,11 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
                 *token = 0;
             }
             status = LW_AGAIN;
-            lw_park_resume(&resuming);
+            lw_park_resume(&attached);
         } else if (how->lost != NULL) {
-            lw_guard_(lw_park_resume, &resuming, how->lost, how->arg);
+            lw_guard_(lw_park_resume, &attached, how->lost, how->arg);
         } else {
-            lw_park_resume(&resuming);
+            lw_park_resume(&attached);
         }
     }
     return status;

@@ -288,8 +288,7 @@ static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *sel
 {
     int64_t deadline_ns = timeout_ns < 0 ? -1 : 0;
     if (timeout_ns > 0) {
-        int64_t now_ns = lw_now_();
-        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+        deadline_ns = lw_deadline_(timeout_ns);
     }
     for (;;) {
         bool held = false;

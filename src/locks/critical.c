@@ -72,8 +72,7 @@ static void lw_critical_take_each(void *arg)
     lw_mutex_t **set = lw_critical_set(t->section);
     int64_t deadline_ns = -1, left_ns = t->timeout_ns;
     if (left_ns > 0) {
-        int64_t now_ns = lw_now_();
-        deadline_ns = left_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + left_ns;
+        deadline_ns = lw_deadline_(left_ns);
     }
     for (; t->taken < t->section->count; t->taken++) {
         if (deadline_ns >= 0 && t->taken > 0) {

@@ -74,8 +74,7 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
     w.mutex = m;
     w.since_ns = 0;
     if (timeout_ns > 0) {
-        int64_t now_ns = lw_now_();
-        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+        deadline_ns = lw_deadline_(timeout_ns);
     }
     for (;;) {
         int64_t left_ns = -1;

@@ -61,8 +61,7 @@ LW_COLD lw_status lw_once_begin_slow_(lw_once_t *o, int64_t timeout_ns, unsigned
     w.once = o;
     w.address = &o->word;
     if (timeout_ns > 0) {
-        int64_t now_ns = lw_now_();
-        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+        deadline_ns = lw_deadline_(timeout_ns);
     }
     for (;;) {
         int64_t left_ns = timeout_ns;

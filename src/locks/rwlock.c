@@ -171,12 +171,7 @@ static void lw_rwlock_lost(void *arg)
 
 static int64_t lw_rwlock_deadline(int64_t timeout_ns)
 {
-    int64_t now_ns;
-    if (timeout_ns < 0) {
-        return -1;
-    }
-    now_ns = lw_now_();
-    return timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+    return timeout_ns < 0 ? -1 : lw_deadline_(timeout_ns);
 }
 
 /* LW_OK: woken, or need not sleep; w->token says whether the lock was handed over. */

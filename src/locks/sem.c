@@ -97,7 +97,7 @@ LW_COLD lw_status lw_sem_acquire_slow_(lw_sem_t *s, int64_t timeout_ns, unsigned
     }
     how.since_ns = lw_now_();
     if (timeout_ns > 0) {
-        deadline_ns = timeout_ns > INT64_MAX - how.since_ns ? INT64_MAX : how.since_ns + timeout_ns;
+        deadline_ns = lw_deadline_from_(how.since_ns, timeout_ns);
         left_ns = timeout_ns;
     }
     for (;;) {

@@ -239,8 +239,7 @@ lw_status lw_shared_rwlock_write_lock_flags(lw_shared_rwlock_t *l, int64_t timeo
         return LW_BUSY;
     }
     if (timeout_ns >= 0) {
-        int64_t now_ns = lw_now_();
-        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+        deadline_ns = lw_deadline_(timeout_ns);
     }
     for (;;) {
         bool held = false;

@@ -84,6 +84,15 @@ LW_API bool lw_rawlock_forked_(lw_rawlock *lock);
 
 /* Nanoseconds of a clock that only goes forward. */
 LW_API int64_t lw_now_(void);
+/* When so many nanoseconds from `now_ns` on have passed, as far as the clock goes. */
+static inline int64_t lw_deadline_from_(int64_t now_ns, int64_t timeout_ns)
+{
+    return timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+}
+static inline int64_t lw_deadline_(int64_t timeout_ns)
+{
+    return lw_deadline_from_(lw_now_(), timeout_ns);
+}
 /* Not 0. Of two threads that are alive at the same time it differs in the bits 6 to 51: it is the
  * address of something that is larger than that. A thread may get the number of one that is
  * gone. */

@@ -415,8 +415,7 @@ lw_status lw_py_wait_interruptible(lw_py_wait_fn wait, void *arg, int64_t timeou
 {
     int64_t deadline_ns = -1, left_ns = timeout_ns;
     if (timeout_ns > 0) {
-        int64_t now_ns = lw_now_();
-        deadline_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
+        deadline_ns = lw_deadline_(timeout_ns);
     }
     for (;;) {
         lw_status status = wait(arg, left_ns, LW_WAIT_INTERRUPTIBLE);
