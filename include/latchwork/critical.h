@@ -39,12 +39,13 @@ typedef struct lw_critical {
                           is set in those that an outer section has */
     lw_mutex_t *pair[2];
     uint32_t count;
-    bool quick; /* one mutex, its own */
+    bool quick; /* one or two, in `pair`, and none of them an outer section's */
 } lw_critical_t;
 
 extern LW_API const lw_held_ops_ lw_critical_ops_;
 
 LW_API void lw_critical_begin_slow_(lw_critical_t *section, lw_mutex_t *mutex);
+LW_API void lw_critical_begin2_slow_(lw_critical_t *section, lw_mutex_t *first, lw_mutex_t *second);
 LW_API void lw_critical_end_slow_(lw_critical_t *section);
 
 /* For one that may be ended without having begun, by whoever unwinds the stack. */
@@ -55,32 +56,61 @@ static inline void lw_critical_prepare_(lw_critical_t *section)
     section->quick = false;
 }
 
-/* Begins a section on one mutex. `section` is the caller's, uninitialised, and stays where it is
- * until the end. Blocking; detaches while it sleeps. */
-static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
+/* The record of a thread that can begin a section the quick way, or NULL. */
+static inline lw_thread *lw_critical_self_(void)
 {
     /* Not by a pointer to the slot: UBSan's check of it reads flags that ld's relaxation of a
      * thread-local address does not set. */
     lw_thread *self = LW_TLS_SLOT_()->self;
-    if (LW_LIKELY(self != NULL && LW_TLS_SLOT_()->held == NULL) &&
-        LW_LIKELY(lw_mutex_trylock(mutex))) {
-        section->held.outer = self->held;
-        section->held.ops = &lw_critical_ops_;
-        section->held.active = true;
-        section->held.left = false;
-        section->root = &self->held;
+    return LW_LIKELY(LW_TLS_SLOT_()->held == NULL) ? self : NULL;
+}
+
+/* Begins one on `count` mutexes, which have been locked. */
+static inline void lw_critical_link_(lw_critical_t *section, lw_held_ **root, uint32_t count)
+{
+    section->held.outer = *root;
+    section->held.ops = &lw_critical_ops_;
+    section->held.active = true;
+    section->held.left = false;
+    section->root = root;
+    section->count = count;
+    *root = &section->held;
+}
+
+/* Begins a section on one mutex. `section` is the caller's, uninitialised, and stays where it is
+ * until the end. Blocking; detaches while it sleeps. */
+static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
+{
+    lw_thread *self = lw_critical_self_();
+    if (LW_LIKELY(self != NULL) && LW_LIKELY(lw_mutex_trylock(mutex))) {
         section->set = NULL;
         section->pair[0] = mutex;
-        section->count = 1;
         section->quick = true;
-        self->held = &section->held;
+        lw_critical_link_(section, &self->held, 1);
     } else {
         lw_critical_begin_slow_(section, mutex);
     }
 }
 
 /* On two mutexes, which may be the same. */
-LW_API void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b);
+static inline void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b)
+{
+    lw_mutex_t *first = (uintptr_t)a < (uintptr_t)b ? a : b;
+    lw_mutex_t *second = (uintptr_t)a < (uintptr_t)b ? b : a;
+    lw_thread *self = lw_critical_self_();
+    if (LW_LIKELY(self != NULL && first != second) && LW_LIKELY(lw_mutex_trylock(first))) {
+        if (LW_LIKELY(lw_mutex_trylock(second))) {
+            section->set = NULL;
+            section->pair[0] = first;
+            section->pair[1] = second;
+            section->quick = true;
+            lw_critical_link_(section, &self->held, 2);
+            return;
+        }
+        lw_mutex_unlock(first);
+    }
+    lw_critical_begin2_slow_(section, first, second);
+}
 
 /* On `count` mutexes, none of them NULL. The array is sorted, loses what it has twice, and is the
  * section's until the end. Waits for timeout_ns nanoseconds at most (negative: no limit; 0: not at
@@ -104,6 +134,9 @@ static inline void lw_critical_end(lw_critical_t *section)
     if (LW_LIKELY(section->quick && section->held.active && *section->root == &section->held)) {
         *section->root = outer;
         lw_mutex_unlock(section->pair[0]);
+        if (section->count == 2) {
+            lw_mutex_unlock(section->pair[1]);
+        }
         if (LW_UNLIKELY(outer != NULL) && (!outer->active || outer->left)) {
             (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
         }

@@ -160,7 +160,7 @@ static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigne
     unsigned spins = 0;
     lw_held_ **root = lw_held_root_();
     c->held.outer = *root;
-    c->held.ops = &lw_critical_ops_;
+    c->quick = false;
     while (!lw_critical_try(c)) {
         if (spins == LW_CRITICAL_SPINS) {
             lw_status status;
@@ -180,14 +180,7 @@ static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigne
         spins++;
         lw_cpu_relax();
     }
-    c->held.active = true;
-    c->held.left = false;
-    c->quick = c->count == 1 && !lw_critical_is_borrowed(lw_critical_set(c)[0]);
-    if (c->quick) {
-        c->pair[0] = lw_critical_set(c)[0];
-    }
-    c->root = root;
-    *root = &c->held;
+    lw_critical_link_(c, root, c->count);
     return LW_OK;
 }
 
@@ -199,44 +192,49 @@ LW_COLD void lw_critical_begin_slow_(lw_critical_t *section, lw_mutex_t *mutex)
     (void)lw_critical_enter(section, -1, LW_WAIT_DEFAULT);
 }
 
-void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b)
+LW_COLD void lw_critical_begin2_slow_(lw_critical_t *section, lw_mutex_t *first, lw_mutex_t *second)
 {
     section->set = NULL;
-    section->pair[0] = (uintptr_t)a < (uintptr_t)b ? a : b;
-    section->pair[1] = (uintptr_t)a < (uintptr_t)b ? b : a;
-    section->count = a == b ? 1 : 2;
+    section->pair[0] = first;
+    section->pair[1] = second;
+    section->count = first == second ? 1 : 2;
     (void)lw_critical_enter(section, -1, LW_WAIT_DEFAULT);
+}
+
+/* By insertion, as there are few; how many there are without those that came twice. */
+static uint32_t lw_critical_sort(lw_mutex_t **set, size_t count)
+{
+    size_t i, kept = count != 0;
+    for (i = 1; i < count; i++) {
+        lw_mutex_t *m = set[i];
+        size_t at = i;
+        for (; at > 0 && (uintptr_t)set[at - 1] > (uintptr_t)m; at--) {
+            set[at] = set[at - 1];
+        }
+        set[at] = m;
+    }
+    for (i = 1; i < count; i++) {
+        if (set[i] != set[kept - 1]) {
+            set[kept++] = set[i];
+        }
+    }
+    return (uint32_t)kept;
 }
 
 lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, size_t count,
                                   int64_t timeout_ns, unsigned flags)
 {
-    size_t i, kept = 0;
     if (count > UINT32_MAX) {
         lw_fatal_("lw_critical_begin_flags", "too many mutexes");
     }
-    /* By insertion: there are few. */
-    for (i = 0; i < count; i++) {
-        lw_mutex_t *m = mutexes[i];
-        size_t at = kept;
-        while (at > 0 && (uintptr_t)mutexes[at - 1] > (uintptr_t)m) {
-            at--;
-        }
-        if (at == 0 || mutexes[at - 1] != m) {
-            size_t j;
-            for (j = kept++; j > at; j--) {
-                mutexes[j] = mutexes[j - 1];
-            }
-            mutexes[at] = m;
-        }
-    }
     section->set = mutexes;
-    section->count = (uint32_t)kept;
+    section->count = lw_critical_sort(mutexes, count);
     return lw_critical_enter(section, timeout_ns, flags);
 }
 
-LW_COLD void lw_critical_end_slow_(lw_critical_t *section)
+void lw_critical_end_slow_(lw_critical_t *section)
 {
+    lw_held_ *outer;
     bool active;
     if (section->root == NULL) {
         return; /* it never began: the thread was ended on the way in */
@@ -252,5 +250,8 @@ LW_COLD void lw_critical_end_slow_(lw_critical_t *section)
     }
     /* Else the thread was ended in a wait, and has none of its mutexes. The outer section is
      * resumed all the same, for what the unwinding does in it. */
-    (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
+    outer = *section->root;
+    if (outer != NULL && (!outer->active || outer->left)) {
+        (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
+    }
 }

@@ -191,7 +191,7 @@ static void map_player(void *arg)
     support_random random = support_random_new(support_seed(), (uint64_t)me);
     watchdog_slot *slot = watchdog_enter("player", me);
     uint64_t unique = (uint64_t)(me + 1) << 40;
-    stress_keep_apart(me);
+    support_keep_apart(me);
     for (;;) {
         int i;
         watchdog_tick(slot, "plays", map);
@@ -382,7 +382,7 @@ static void mutex_player(void *arg)
     int me = *(int *)arg;
     support_random random = support_random_new(support_seed(), (uint64_t)me);
     watchdog_slot *slot = watchdog_enter("player", me);
-    stress_keep_apart(me);
+    support_keep_apart(me);
     for (;;) {
         int i;
         watchdog_tick(slot, "plays", &mutex);

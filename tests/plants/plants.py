@@ -797,7 +797,7 @@ PLANTS = (
                 "        lw_yield_();\n        lw_rwlock_wake(l, 0, 0);\n    }",
             ),
         ),
-        (Catch("stress_rwlock", "freed_by_next_owner", "heap-use-after-free", "asan"),),
+        (Catch("stress_rwlock", "freed_by_next_owner", "heap-use-after-free", "asan-noise"),),
     ),
     Plant(
         "count-below-zero",
@@ -1088,7 +1088,7 @@ PLANTS = (
         "smr-lock-held-at-fork",
         "a forked child finds the lock of the orphans held by a thread of the parent",
         (Edit(THREAD, "if (lw_rawlock_forked_(&d->smr_lock)) {", "if (d == NULL) {"),),
-        (Catch("test_smr", "fork_while_others_poll", "it hung"),),
+        (Catch("test_smr", "fork_while_others_poll", "it hung", "noise"),),
     ),
     Plant(
         "first-use-cancelled",

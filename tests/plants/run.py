@@ -32,7 +32,8 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "verification.md"
 BEGIN, END = "<!-- plants: begin -->", "<!-- plants: end -->"
-HUNG_S = 40.0  # a forked child that hangs is ended after 20 s by the test itself
+HUNG_S = 20.0
+HUNG_CHILD_S = 8  # a forked child that hangs is ended by the test itself
 SUITES = ("unit", "stress", "linearizability", "fuzz", "vendor")
 GCC = ["gcc", "-O1", "-g"]
 CLANG = ["clang", "-O1", "-g"]
@@ -42,6 +43,10 @@ BUILDS = {
     "unwind": [*GCC, "-fexceptions"],
     "noise": [*GCC, "-DLW_ATOMIC_NOISE"],
     "asan": [*GCC, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "asan-noise": [
+        *[*GCC, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+        "-DLW_ATOMIC_NOISE",
+    ],
     "tsan": [*CLANG, "-fsanitize=thread", "-DLW_ATOMIC_TSAN"],
     "fuzz": [*CLANG, "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"],
 }
@@ -63,11 +68,16 @@ class Result:
 class Copy:
     """A copy of the sources, changed or not, and the test programs built from it."""
 
-    def __init__(self, folder: Path, plant: Plant | None) -> None:
+    def __init__(self, folder: Path, plant: Plant | None, healthy: Copy | None = None) -> None:
         self.folder = folder
+        self._locks: dict[Path, threading.Lock] = {}  # one for each file that is made
+        edits = plant.edits if plant is not None else ()
+        # Tests include nothing from src: what is not compiled anew is taken from the healthy copy.
+        sources_only = all(edit.file.startswith("src/") for edit in edits)
+        self._objects = healthy if healthy is not None and sources_only else self
         for part in ("include", "src", "tests"):
             shutil.copytree(ROOT / part, folder / part)
-        for edit in plant.edits if plant is not None else ():
+        for edit in edits:
             file = folder / edit.file
             text = file.read_text()
             if text.count(edit.old) != 1:
@@ -83,36 +93,56 @@ class Copy:
             said = [line for line in done.stderr.splitlines() if "error" in line]
             raise PlantError(f"does not compile: {(said or [done.stderr])[0]}")
 
+    def _making(self, target: Path) -> threading.Lock:
+        return self._locks.setdefault(target, threading.Lock())
+
+    def _object(self, build: str, source: Path, extra: list[str]) -> Path:
+        """One source file of this copy, compiled once."""
+        target = self.folder / "objects" / build / f"{source.parent.name}-{source.stem}.o"
+        with self._making(target):
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                include = [f"-I{self.folder / 'include'}", f"-I{self.folder / 'tests/support'}"]
+                flags = [*BUILDS[build], "-std=gnu11", "-pthread", *include, *extra]
+                self._compile([*flags, "-c", self.folder / source, "-o", target])
+        return target
+
     def build(self, catch: Catch) -> Path:
-        tests = self.folder / "tests"
         program = self.folder / f"{catch.program}-{catch.build}"
-        if program.exists():
-            return program
-        source = next(
-            (file for suite in SUITES if (file := tests / suite / f"{catch.program}.c").exists()),
-            None,
-        )
-        if source is None:
-            raise PlantError(f"names no test program: {catch.program}")
-        options = [*BUILDS[catch.build], "-std=gnu11", "-pthread", f"-I{self.folder / 'include'}"]
-        support = ["heap.c", "support.c", "watchdog.c", "linearizability.c"]
-        if source.parent.name in ("stress", "linearizability"):
-            support.append("stress.c")
-        libraries = ["-ldl"]
-        if source.parent.name in ("unit", "vendor"):
-            support.append("unit.c")
-            libraries.append("-lcmocka")
-        if source.parent.name == "vendor":
-            options += self._build_copies(options)
-        command: list[str | Path] = [*options, f"-I{tests / 'support'}", source]
-        command += [tests / "support" / name for name in support]
-        self._compile([*command, self.folder / "src" / "all.c", *libraries, "-o", program])
+        with self._making(program):
+            if not program.exists():
+                self._link(catch, program)
         return program
 
-    def _build_copies(self, options: list[str]) -> list[str]:
+    def _link(self, catch: Catch, program: Path) -> None:
+        sources = (Path("tests", suite, f"{catch.program}.c") for suite in SUITES)
+        source = next((file for file in sources if (self.folder / file).exists()), None)
+        if source is None:
+            raise PlantError(f"names no test program: {catch.program}")
+        support = ["heap", "support", "watchdog", "linearizability"]
+        if source.parent.name in ("stress", "linearizability"):
+            support.append("stress")
+        libraries = ["-ldl"]
+        if source.parent.name in ("unit", "vendor"):
+            support.append("unit")
+            libraries.append("-lcmocka")
+        macros = []
+        if source.parent.name == "vendor":
+            macros = self._build_copies(BUILDS[catch.build])
+        objects = [self._object(catch.build, Path("src/all.c"), [])]
+        maker = self if macros else self._objects
+        objects.append(maker._object(catch.build, source, macros))
+        objects += [
+            self._objects._object(catch.build, Path("tests/support", f"{name}.c"), [])
+            for name in support
+        ]
+        self._compile([*BUILDS[catch.build], "-pthread", *objects, *libraries, "-o", program])
+
+    def _build_copies(self, flags: list[str]) -> list[str]:
         """The libraries that test_copies loads, and the macros that tell it where they are."""
         kinds = {"a": [], "b": [], "version": ["-DLW_ABI_VERSION=999"]}
         kinds["platform"] = ["-DLW_PLATFORM_POSIX"]
+        options = [*flags, "-std=gnu11", "-pthread", f"-I{self.folder / 'include'}"]
         macros = []
         for kind, extra in kinds.items():
             library = self.folder / f"{kind}.so"
@@ -127,6 +157,7 @@ class Copy:
             **os.environ,
             "LW_SECONDS": str(catch.seconds),
             "LW_WATCHDOG": "4",
+            "LW_HUNG_CHILD": str(HUNG_CHILD_S),
             "ASAN_OPTIONS": "detect_leaks=1",
             "TSAN_OPTIONS": "halt_on_error=1",
             **dict(catch.environment),
@@ -174,11 +205,11 @@ def first_failure(said: str) -> str:
     return (wrong or lines or ["it said nothing"])[0][:160]
 
 
-def try_plant(plant: Plant, folder: Path) -> list[Result]:
+def try_plant(plant: Plant, folder: Path, healthy: Copy) -> list[Result]:
     begin = time.monotonic()
     results: list[Result] = []
     try:
-        copy = Copy(folder, plant)
+        copy = Copy(folder, plant, healthy)
         for catch in plant.catches:
             copy.build(catch)
             begin = time.monotonic()
@@ -200,16 +231,13 @@ def try_plant(plant: Plant, folder: Path) -> list[Result]:
     return results
 
 
-def try_healthy(catches: Iterable[Catch], folder: Path, slots: int) -> list[Result]:
+def try_healthy(catches: Iterable[Catch], copy: Copy, slots: int) -> list[Result]:
     """Each test has to pass where nothing is planted, or its failure says nothing."""
-    copy = Copy(folder, None)
-    lock = threading.Lock()
 
     def one(catch: Catch) -> Result:
         begin = time.monotonic()
         try:
-            with lock:
-                copy.build(catch)
+            copy.build(catch)
             begin = time.monotonic()
             status, said = copy.run(catch)
         except PlantError as error:
@@ -281,10 +309,11 @@ def main() -> int:
     ):
         task = progress.add_task("plants", total=len(chosen) + 1)
         catches = {catch for plant in chosen for catch in plant.catches}
-        healthy = try_healthy(catches, Path(scratch) / "healthy", arguments.jobs)
+        copy = Copy(Path(scratch) / "healthy", None)
+        healthy = try_healthy(catches, copy, arguments.jobs)
         progress.advance(task)
         futures = {
-            plant.name: pool.submit(try_plant, plant, Path(scratch) / plant.name)
+            plant.name: pool.submit(try_plant, plant, Path(scratch) / plant.name, copy)
             for plant in chosen
         }
         for future in futures.values():

@@ -313,7 +313,7 @@ static int last_round = 1 << 30;
 static void entering_pair(stress_worker *w)
 {
     int round;
-    stress_keep_apart(w->number);
+    support_keep_apart(w->number);
     for (round = 0; round < __atomic_load_n(&last_round, __ATOMIC_ACQUIRE); round++) {
         watchdog_tick(w->slot, w->number == 0 ? "enters" : "takes the bias away", &contended);
         if (w->number == 0 && !stress_running()) {

@@ -264,7 +264,7 @@ static void hold_for_a_while(stress_worker *w)
 
 static void quick_pair(stress_worker *w)
 {
-    stress_keep_apart(w->number);
+    support_keep_apart(w->number);
     if (w->number == 0) {
         while (stress_running()) {
             watchdog_tick(w->slot, "holds", &quick);

@@ -324,7 +324,7 @@ static void replace_closely(stress_worker *w)
 
 static void read_or_replace_closely(stress_worker *w)
 {
-    stress_keep_apart(w->number);
+    support_keep_apart(w->number);
     if (w->number % 2 == 0) {
         read_closely(w);
     } else {

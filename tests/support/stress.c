@@ -106,26 +106,6 @@ uint64_t stress_workers(const char *name, int n, void (*body)(stress_worker *wor
     return operations;
 }
 
-void stress_keep_apart(int number)
-{
-#if defined(__linux__)
-    cpu_set_t allowed, own;
-    int processor, nth;
-    CHECK(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
-    nth = number % CPU_COUNT(&allowed);
-    for (processor = 0; processor < CPU_SETSIZE; processor++) {
-        if (CPU_ISSET(processor, &allowed) && nth-- == 0) {
-            CPU_ZERO(&own);
-            CPU_SET(processor, &own);
-            CHECK(pthread_setaffinity_np(pthread_self(), sizeof own, &own) == 0);
-            return;
-        }
-    }
-#else
-    (void)number;
-#endif
-}
-
 void stress_dawdle(support_random *random)
 {
     uint64_t r = support_next(random);

@@ -31,11 +31,6 @@ typedef struct stress_worker {
 /* Keeps n threads in body(worker) until the time is up; returns the sum of their operations. */
 uint64_t stress_workers(const char *name, int n, void (*body)(stress_worker *worker));
 
-/* Keeps the calling thread on a processor of its own, by its number, where there are several: for
- * cases that find something only while two run at once. A busy machine may otherwise leave both on
- * one processor for as long as it likes. */
-void stress_keep_apart(int number);
-
 /* Does nothing, a little, or gives up the processor. */
 void stress_dawdle(support_random *random);
 

@@ -7,6 +7,7 @@
 #include <latchwork/park.h>
 
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -191,6 +192,26 @@ void support_await(support_step *step, int value)
     pthread_mutex_unlock(&step->mutex);
 }
 
+void support_keep_apart(int number)
+{
+#if defined(__linux__)
+    cpu_set_t allowed, own;
+    int processor, nth;
+    CHECK(sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+    nth = number % CPU_COUNT(&allowed);
+    for (processor = 0; processor < CPU_SETSIZE; processor++) {
+        if (CPU_ISSET(processor, &allowed) && nth-- == 0) {
+            CPU_ZERO(&own);
+            CPU_SET(processor, &own);
+            CHECK(pthread_setaffinity_np(pthread_self(), sizeof own, &own) == 0);
+            return;
+        }
+    }
+#else
+    (void)number;
+#endif
+}
+
 int support_fork(void (*fn)(void *arg), void *arg, char *output, size_t size)
 {
     int pipes[2] = {-1, -1}, status = 0;
@@ -203,7 +224,8 @@ int support_fork(void (*fn)(void *arg), void *arg, char *output, size_t size)
     CHECK(child >= 0);
     if (child == 0) {
         /* CTest's own limit would end the parent and leave a child that hangs. */
-        alarm(20);
+        const char *limit = getenv("LW_HUNG_CHILD");
+        alarm(limit != NULL ? (unsigned)atoi(limit) : 20);
         forked = true;
         if (output != NULL) {
             dup2(pipes[1], 2);

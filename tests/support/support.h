@@ -69,6 +69,11 @@ void support_join(support_thread *thread);
 /* Runs fn(&args[i * size]) on n threads at once and waits for them. */
 void support_run(int n, support_thread_fn fn, void *args, size_t size);
 
+/* Keeps the calling thread on a processor of its own, by its number, where there are several: for
+ * cases that find something only while two run at once. A busy machine may otherwise leave both on
+ * one processor for as long as it likes. */
+void support_keep_apart(int number);
+
 /* A step that threads agree on: waits (blocking) until *step reached `value`. */
 typedef struct support_step {
     pthread_mutex_t mutex;
@@ -85,8 +90,8 @@ void support_reach(support_step *step, int value);
 void support_await(support_step *step, int value);
 
 /* Runs fn in a forked child and gives its exit status as of waitpid; what it wrote to stderr goes
- * to `output` (may be NULL), cut to `size` and ended with a zero. The child is killed after 20 s.
- */
+ * to `output` (may be NULL), cut to `size` and ended with a zero. The child is killed after
+ * LW_HUNG_CHILD seconds, or 20. */
 int support_fork(void (*fn)(void *arg), void *arg, char *output, size_t size);
 /* The same, and the child must end with 0. */
 void support_fork_ok(void (*fn)(void *arg), void *arg);

@@ -341,6 +341,7 @@ static int moved_stop, moved_count;
 static void try_to_write(void *arg)
 {
     (void)arg;
+    support_keep_apart(1);
     while (!__atomic_load_n(&moved_stop, __ATOMIC_RELAXED)) {
         if (lw_shared_rwlock_write_trylock(&moved)) {
             moved_count++;
@@ -360,6 +361,7 @@ TEST(lock_that_moves_between_slots_is_held_all_the_time)
     }
     lw_shared_rwlock_read_unlock(&moved); /* the first slot and the last are free */
     support_start(&thread, try_to_write, NULL);
+    support_keep_apart(0);
     for (i = 0; i < 100000; i++) {
         lw_shared_rwlock_read_lock(&moved);
         before = moved_count;
