@@ -17,6 +17,8 @@
 
 #include <sched.h>
 
+#define LOCK_WINDOW_NS INT64_C(100000000)
+
 #ifndef LOCK_BESIDE
 #define LOCK_BESIDE LOCK_NAME
 #endif
@@ -24,20 +26,27 @@
 typedef struct lock_shared {
     BENCH_CACHE_LINE lock_t lock;
     BENCH_CACHE_LINE uint64_t counter;
+    BENCH_CACHE_LINE int over; /* how many windows are */
     bool attached;
+    int threads;
     BENCH_CACHE_LINE int turn; /* whose it is, of two threads */
+    int arrived;               /* at windows, of all */
+    bench_shares shares;
 } lock_shared;
 
 typedef struct lock_user {
     lock_shared *shared;
     void *python;
     int index;
+    int windows;
+    uint64_t done;
+    int64_t window_ns, longest_ns;
 } lock_user;
 
 static void *lock_setup(int threads)
 {
     lock_shared *s = (lock_shared *)bench_alloc(sizeof *s);
-    (void)threads;
+    s->threads = threads;
     lock_init(&s->lock);
     return s;
 }
@@ -62,9 +71,11 @@ static void *lock_begin(void *shared, int index)
 static void lock_end(void *shared, void *local)
 {
     lock_user *u = (lock_user *)local;
-    (void)shared;
+    lock_shared *s = (lock_shared *)shared;
     if (u->python)
         bench_python_end(u->python);
+    if (u->windows != 0)
+        bench_share(&s->shares, u->index, s->threads, u->done, u->window_ns, u->longest_ns);
     free(u);
 }
 
@@ -128,61 +139,66 @@ static uint64_t lock_try_pair(void *local, size_t n)
 }
 #endif
 
-static uint64_t lock_short(void *local, size_t n)
+/* Until the window is over: with a fixed number of operations each, whoever an unfair lock prefers
+ * would be through early, and the others would go on without a contender. */
+static uint64_t lock_window(void *local, int inside, int outside, bool timed)
 {
     lock_user *u = (lock_user *)local;
     lock_shared *s = u->shared;
-    size_t i;
+    uint64_t seed = 1, done = 0;
+    int64_t begin, now, before = 0;
+    u->windows++;
+    bench_meet(&s->arrived, u->windows * s->threads);
     if (u->python)
         bench_python_attach(u->python);
-    for (i = 0; i < n; i++) {
+    begin = now = bench_now();
+    while (__atomic_load_n(&s->over, __ATOMIC_RELAXED) < u->windows) {
         lock_local c;
+        if (timed)
+            before = bench_now();
         lock_take(&s->lock, &c);
-        s->counter++;
-        gb_clobber();
-        lock_drop(&s->lock, &c);
-    }
-    if (u->python)
-        bench_python_detach(u->python);
-    return n;
-}
-
-static uint64_t lock_work_of(void *local, size_t n, int inside, int outside)
-{
-    lock_user *u = (lock_user *)local;
-    lock_shared *s = u->shared;
-    uint64_t seed = 1;
-    size_t i;
-    if (u->python)
-        bench_python_attach(u->python);
-    for (i = 0; i < n; i++) {
-        lock_local c;
-        lock_take(&s->lock, &c);
-        s->counter = gb_work(s->counter + 1, inside);
+        if (timed && bench_now() - before > u->longest_ns)
+            u->longest_ns = bench_now() - before;
+        s->counter = inside == 0 ? s->counter + 1 : gb_work(s->counter + 1, inside);
         gb_clobber();
         lock_drop(&s->lock, &c);
         seed = gb_work(seed, outside);
+        if (u->index == 0 && ++done % 32 == 0 && (now = bench_now()) - begin >= LOCK_WINDOW_NS)
+            __atomic_store_n(&s->over, u->windows, __ATOMIC_RELAXED);
+        else if (u->index != 0)
+            done++;
     }
     if (u->python)
         bench_python_detach(u->python);
+    u->done += done;
+    u->window_ns += now - begin;
     return seed;
+}
+
+static uint64_t lock_short(void *local, size_t n)
+{
+    (void)n;
+    return lock_window(local, 0, 0, false);
 }
 
 static uint64_t lock_work(void *local, size_t n)
 {
-    return lock_work_of(local, n, 64, 64);
+    (void)n;
+    return lock_window(local, 64, 64, false);
 }
 
 static uint64_t lock_mostly_outside(void *local, size_t n)
 {
-    return lock_work_of(local, n, 0, 200);
+    (void)n;
+    return lock_window(local, 0, 200, false);
 }
 
 #ifdef LOCK_BLOCKS
 /* About a microsecond. */
 static uint64_t lock_long_inside(void *local, size_t n)
 {
-    return lock_work_of(local, n, 1000, 0);
+    (void)n;
+    return lock_window(local, 1000, 0, true);
 }
 #endif
 
@@ -208,6 +224,7 @@ BENCH_REGISTER(LOCK_ID)(void)
     gb_add(&row);
 #endif
     row.threads = 2;
+    row.batch = 1; /* window */
     row.row = "a counter under the lock";
     row.body = lock_short;
     gb_add(&row);

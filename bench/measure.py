@@ -172,6 +172,7 @@ def run_c(area: str, one: Python, modules: Path, pace: Pace, impl: str = "") -> 
             # One thread's processor time is not disturbed by what else runs; several threads
             # work side by side, so that theirs is the time of day.
             clock = "cpu_time" if case.threads == 1 else "real_time"
+            clock = "window_ns" if "window_ns" in numbers else clock
             medians = {
                 key: _median([run[key] for run in runs], pace, case, by)
                 for key in (clock, *(key for key in numbers if key not in RUN_FIELDS))

@@ -24,6 +24,7 @@
 
 #define PEERS(X)                                                                                   \
     X(lock_pthread)                                                                                \
+    X(lock_absl)                                                                                   \
     X(lock_ck_fas)                                                                                 \
     X(lock_ck_ticket)                                                                              \
     X(lock_ck_mcs)                                                                                 \

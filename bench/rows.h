@@ -50,6 +50,23 @@ static inline size_t bench_bytes_in_use(void)
     return info.uordblks + info.hblkhd;
 }
 
+int64_t bench_now(void);
+
+/* Waits, yielding, until as many threads have come here in all. */
+void bench_meet(int *arrived, int all);
+
+/* What the threads of a row got done in a window of time: to be called from end by each of them.
+ * The last reports, in place of the time, that of the window over the operations of all, and Jain's
+ * index of fairness (100: all got the same; 100/n: one got everything), and the longest wait. */
+enum { BENCH_SHARES = 16 };
+typedef struct bench_shares {
+    uint64_t done[BENCH_SHARES];
+    int64_t window_ns, longest_ns;
+    int ended;
+} bench_shares;
+void bench_share(bench_shares *shares, int index, int threads, uint64_t done, int64_t window_ns,
+                 int64_t longest_ns);
+
 /* The thread of a row gets a thread state of the interpreter, which it holds from attach to detach:
  * a whole batch. Between batches it waits for the other threads of its row, detached. */
 void *bench_python_begin(void);

@@ -161,7 +161,7 @@ def main() -> int:
         "--vary",
         metavar="NAME=VALUE,VALUE",
         help="instead: our own rows with a constant of the library set to each value, such as "
-        "LW_MUTEX_SPINS=1,40,400; this is how the constants were chosen",
+        "LW_SPIN_PAUSES=1,64,256; this is how the constants were chosen",
     )
     arguments = parser.parse_args()
     return report_errors(lambda: work(arguments))

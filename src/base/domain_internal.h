@@ -20,6 +20,7 @@ struct lw_waiter {
     LW_PLAIN(const lw_park_how_ *) how;
     LW_PLAIN(bool) queued;  /* under the queue's lock */
     LW_PLAIN(bool) starved; /* likewise: counted in the queue's flags */
+    LW_PLAIN(bool) waking;  /* has been the queue's `waking` */
     LW_PLAIN(uintptr_t) token;
     LW_PLAIN(int64_t) since_ns;
     lw_parker parker;
@@ -29,7 +30,8 @@ typedef struct LW_ALIGNED(LW_CACHE_LINE) lw_park_queue {
     lw_rawlock lock;
     LW_PLAIN(lw_waiter *) first;
     LW_PLAIN(lw_waiter *) last;
-    LW_PLAIN(int64_t) last_ns; /* lw_park_how_.grant's */
+    LW_PLAIN(lw_waiter *) waking; /* woken by lw_park_notify_, and does not run yet */
+    LW_PLAIN(int64_t) last_ns;    /* lw_park_how_.grant's */
     lw_atomic_u32 quiet;       /* looks of releasers that found nobody announced, in samples */
 } lw_park_queue;
 

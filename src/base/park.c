@@ -49,6 +49,7 @@ void lw_park_forked_(lw_domain *d)
         (void)lw_rawlock_forked_(&q->lock);
         LW_PLAIN_SET(q->first, NULL);
         LW_PLAIN_SET(q->last, NULL);
+        LW_PLAIN_SET(q->waking, NULL);
         LW_PLAIN_SET(q->last_ns, 0);
     }
     lw_park_flags_init(d);
@@ -358,6 +359,22 @@ static void lw_park_resume(void *arg)
     (void)lw_held_resume_(-1, *(const unsigned *)arg);
 }
 
+/* From here on releases wake the next one again. Those that have left that to this waiter went
+ * through the lock before, so their stores are seen here: if there is nothing to wait for now, and
+ * it may be long until this waiter looks, another is woken in its place. */
+static void lw_park_woken(lw_park_queue *q, lw_waiter *w, bool delayed)
+{
+    const lw_park_how_ *how = LW_PLAIN_GET(w->how);
+    bool is_free;
+    lw_rawlock_lock_(&q->lock);
+    LW_PLAIN_SET(q->waking, NULL);
+    is_free = LW_PLAIN_GET(w->token) == 0 && !how->validate(how->arg);
+    lw_rawlock_unlock_(&q->lock);
+    if (delayed && is_free) {
+        lw_park_notify_(LW_PLAIN_GET(w->address));
+    }
+}
+
 lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t timeout_ns,
                         unsigned flags, uintptr_t *token)
 {
@@ -379,6 +396,7 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     LW_PLAIN_SET(w.how, how);
     LW_PLAIN_SET(w.token, 0);
     LW_PLAIN_SET(w.starved, false);
+    LW_PLAIN_SET(w.waking, false);
     LW_PLAIN_SET(w.since_ns, how->since_ns != 0 ? how->since_ns : now_ns);
 
     lw_rawlock_lock_(&q->lock);
@@ -425,6 +443,9 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
         }
     }
     lw_parker_finish_(&w.parker);
+    if (LW_PLAIN_GET(w.waking) && lw_park_ticket(d) == since_fork) {
+        lw_park_woken(q, &w, host != NULL || held);
+    }
     if (token != NULL) {
         *token = LW_PLAIN_GET(w.token);
     }
@@ -465,6 +486,7 @@ static int lw_park_choose_granted(void *arg, lw_domain *d, lw_park_queue *q, lw_
     const lw_park_how_ *how = LW_PLAIN_GET(w->how);
     int64_t last_ns = LW_PLAIN_GET(q->last_ns);
     bool first = granted->first;
+    lw_waiter *waking;
     int grant;
     granted->first = false;
     if (!first) {
@@ -473,10 +495,18 @@ static int lw_park_choose_granted(void *arg, lw_domain *d, lw_park_queue *q, lw_
     if (how->grant == NULL) {
         return LW_UNPARK_TAKE_;
     }
+    waking = LW_PLAIN_GET(q->waking);
+    if (waking != NULL && LW_PLAIN_GET(waking->address) == LW_PLAIN_GET(w->address)) {
+        return LW_UNPARK_STOP_;
+    }
     grant = how->grant(how->arg, &last_ns, &granted->token);
     LW_PLAIN_SET(q->last_ns, last_ns);
     if (grant == LW_GRANT_STARVED_) {
         lw_park_starve(d, w);
+    }
+    if (grant == LW_GRANT_YES_ && waking == NULL) {
+        LW_PLAIN_SET(q->waking, w);
+        LW_PLAIN_SET(w->waking, true);
     }
     return grant == LW_GRANT_YES_ ? LW_UNPARK_TAKE_ : LW_UNPARK_STOP_;
 }

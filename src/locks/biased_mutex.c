@@ -13,11 +13,6 @@
 #ifndef LW_BIASED_DOUBLINGS
 #define LW_BIASED_DOUBLINGS 6
 #endif
-/* As LW_MUTEX_SPINS (bench/run.py --vary LW_BIASED_SPINS=...). */
-#ifndef LW_BIASED_SPINS
-#define LW_BIASED_SPINS 40
-#endif
-
 static uintptr_t lw_biased_state(const void *word)
 {
     /* Nobody has the bias of a zeroed mutex. */
@@ -92,7 +87,7 @@ typedef struct lw_biased_wait {
     uint32_t ticket;     /* of lw_park_announce_; 0: not announced */
     int64_t deadline_ns; /* negative: none */
     unsigned flags;
-    unsigned spins;
+    unsigned looks;
     bool held; /* critical sections are suspended */
 } lw_biased_wait;
 
@@ -149,9 +144,7 @@ static lw_status lw_biased_pause(lw_biased_wait *w)
     if (w->deadline_ns == 0) {
         return LW_TIMEOUT;
     }
-    if (w->spins < LW_BIASED_SPINS) {
-        w->spins++;
-        lw_cpu_relax();
+    if (lw_spin_(&w->looks)) {
         return LW_OK;
     }
     if (!lw_park_ticket_holds_(w->ticket)) {
@@ -165,7 +158,7 @@ static lw_status lw_biased_pause(lw_biased_wait *w)
     }
     w->held |= lw_held_suspend_(); /* resumed without a claim, or at once */
     status = lw_park_with_(w->address, &how, left_ns, w->flags, NULL);
-    w->spins = 0;
+    w->looks = 0;
     return status == LW_TIMEOUT || status == LW_INTERRUPTED ? status : LW_OK;
 }
 
@@ -266,7 +259,7 @@ static lw_status lw_biased_lock_by(lw_biased_mutex_t *m, lw_thread *self, int64_
                 lw_park_retract_(m, w.ticket);
                 w.from = thread;
                 w.ticket = 0;
-                w.spins = 0;
+                w.looks = 0;
                 status = lw_biased_revoke(m, self, &w);
                 *held = w.held;
                 return status;

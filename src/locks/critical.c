@@ -3,10 +3,6 @@
 
 #include "../platform/platform.h"
 
-/* Tries as often for a mutex before the outer sections are suspended: what lw_mutex_lock does
- * before it sleeps. */
-#define LW_CRITICAL_SPINS 40
-
 #define LW_CRITICAL_BORROWED ((uintptr_t)1)
 
 static lw_critical_t *lw_critical_of(lw_held_ *held)
@@ -157,28 +153,27 @@ static bool lw_critical_try(lw_critical_t *c)
 
 static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
 {
-    unsigned spins = 0;
+    unsigned looks = 0;
     lw_held_ **root = lw_held_root_();
     c->held.outer = *root;
     c->quick = false;
     while (!lw_critical_try(c)) {
-        if (spins == LW_CRITICAL_SPINS) {
-            lw_status status;
-            if (timeout_ns == 0) {
-                return LW_TIMEOUT;
-            }
-            /* Before the wait, and not in it: nothing of the outer sections may be taken again
-             * until this one ends. */
-            (void)lw_held_suspend_();
-            status = lw_critical_take_for(c, timeout_ns, flags);
-            if (status != LW_OK) {
-                (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
-                return status;
-            }
-            break;
+        lw_status status;
+        if (timeout_ns == 0) {
+            return LW_TIMEOUT;
         }
-        spins++;
-        lw_cpu_relax();
+        if (lw_spin_(&looks)) {
+            continue;
+        }
+        /* Before the wait, and not in it: nothing of the outer sections may be taken again until
+         * this one ends. */
+        (void)lw_held_suspend_();
+        status = lw_critical_take_for(c, timeout_ns, flags);
+        if (status != LW_OK) {
+            (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
+            return status;
+        }
+        break;
     }
     lw_critical_link_(c, root, c->count);
     return LW_OK;

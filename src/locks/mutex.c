@@ -3,12 +3,6 @@
 
 #include "../platform/platform.h"
 
-/* Looks at a held lock this often before it sleeps (bench/run.py --vary LW_MUTEX_SPINS=...). On one
- * processor it would be waste, but so short a one that asking is not worth it. */
-#ifndef LW_MUTEX_SPINS
-#define LW_MUTEX_SPINS 40
-#endif
-
 /* A waiter that is first in the queue is handed the mutex when it has waited as long, but not more
  * often than every so many nanoseconds in a queue: each time the mutex stands idle until the waiter
  * runs (bench/run.py --vary LW_MUTEX_PAUSE_NS=...). */
@@ -64,7 +58,7 @@ static void lw_mutex_lost(void *arg)
 LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
     int64_t deadline_ns = -1;
-    unsigned spins = 0;
+    unsigned looks = 0;
     lw_mutex_wait w;
     lw_park_how_ how = {
         lw_mutex_validate, NULL, NULL, lw_mutex_grant, lw_mutex_lost, &w, 0, true, true};
@@ -81,16 +75,14 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
         uint32_t word = lw_atomic_load_relaxed_u32(&m->word);
         lw_status status;
         bool is_free = (word & LW_MUTEX_LOCKED_) == 0;
-        if (is_free && (spins >= LW_MUTEX_SPINS || !lw_park_starved_(m))) {
+        if (is_free && (looks >= LW_SPIN_LOOKS || !lw_park_starved_(m))) {
             /* (3) acquire: pairs with the release (2). */
             if (lw_atomic_cas_acquire_u32(&m->word, &word, LW_MUTEX_LOCKED_)) {
                 return LW_OK;
             }
             continue;
         }
-        if (spins < LW_MUTEX_SPINS) {
-            spins++;
-            lw_cpu_relax();
+        if (lw_spin_(&looks)) {
             continue;
         }
         if (deadline_ns >= 0 || w.since_ns == 0) {
@@ -106,7 +98,7 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
         if (status == LW_TIMEOUT || status == LW_INTERRUPTED || w.token == LW_MUTEX_HANDED) {
             return status;
         }
-        spins = 0;
+        looks = 0;
     }
 }
 

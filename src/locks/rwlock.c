@@ -4,10 +4,6 @@
 
 #include "../base/domain_internal.h"
 
-/* Looks at a lock this often before it sleeps (bench/run.py --vary LW_RWLOCK_SPINS=...). */
-#ifndef LW_RWLOCK_SPINS
-#define LW_RWLOCK_SPINS 40
-#endif
 /* Who has slept for so long gets the lock handed over. Each hand-over leaves the lock idle until
  * the new owner runs; one in a millisecond is not felt (bench/run.py --vary
  * LW_RWLOCK_FAIR_NS=...). */
@@ -230,7 +226,7 @@ LW_COLD lw_status lw_rwlock_read_slow_(lw_rwlock_t *l, int64_t timeout_ns, unsig
 {
     lw_rwlock_wait w = {l, false, 0, 0};
     int64_t deadline_ns;
-    unsigned spins = 0;
+    unsigned looks = 0;
     if (lw_rwlock_read_settle(l)) {
         return LW_OK;
     }
@@ -249,16 +245,14 @@ LW_COLD lw_status lw_rwlock_read_slow_(lw_rwlock_t *l, int64_t timeout_ns, unsig
             }
             continue;
         }
-        if (spins < LW_RWLOCK_SPINS) {
-            spins++;
-            lw_cpu_relax();
+        if (lw_spin_(&looks)) {
             continue;
         }
         status = lw_rwlock_queue(&w, deadline_ns, flags);
         if (status != LW_OK || w.token == LW_RWLOCK_GRANTED) {
             return status;
         }
-        spins = 0;
+        looks = 0;
     }
 }
 
@@ -293,17 +287,14 @@ static lw_status lw_rwlock_drain(lw_rwlock_t *l, int64_t deadline_ns, unsigned f
     lw_park_how_ how = {
         lw_rwlock_drain_validate, NULL, NULL, NULL, lw_rwlock_drain_lost, l, 0, false, false};
     lw_status status = LW_OK;
-    unsigned spins = 0;
+    unsigned looks = 0;
     /* (7) acquire: pairs with the release (2) of the readers, and of the writer before, (4) and
      * (8): all operations on the word in between are read-modify-writes. */
     while (status == LW_OK && lw_atomic_load_acquire_u32(&l->word) >= LW_RWLOCK_READER_) {
-        if (spins < LW_RWLOCK_SPINS) {
-            spins++;
-            lw_cpu_relax();
-        } else {
+        if (!lw_spin_(&looks)) {
             *held |= lw_held_suspend_();
             status = lw_rwlock_sleep(lw_park_late_(l), &how, deadline_ns, flags, NULL);
-            spins = 0;
+            looks = 0;
         }
     }
     lw_rwlock_drain_ends(l);
@@ -317,7 +308,7 @@ static lw_status lw_rwlock_write(lw_rwlock_wait *w, int64_t timeout_ns, int64_t 
                                  unsigned flags, bool *held)
 {
     lw_rwlock_t *l = w->lock;
-    unsigned spins = 0;
+    unsigned looks = 0;
     for (;;) {
         lw_status status;
         uint32_t word = lw_atomic_load_relaxed_u32(&l->word);
@@ -331,9 +322,7 @@ static lw_status lw_rwlock_write(lw_rwlock_wait *w, int64_t timeout_ns, int64_t 
             }
             continue;
         }
-        if (spins < LW_RWLOCK_SPINS) {
-            spins++;
-            lw_cpu_relax();
+        if (lw_spin_(&looks)) {
             continue;
         }
         status = lw_rwlock_queue(w, deadline_ns, flags);
@@ -343,7 +332,7 @@ static lw_status lw_rwlock_write(lw_rwlock_wait *w, int64_t timeout_ns, int64_t 
         if (w->token == LW_RWLOCK_GRANTED) {
             break;
         }
-        spins = 0;
+        looks = 0;
     }
     return lw_rwlock_drain(l, deadline_ns, flags, held);
 }

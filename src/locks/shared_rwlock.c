@@ -4,12 +4,6 @@
 
 #include "../base/domain_internal.h"
 
-/* Looks at a reader's slots this often before it sleeps (bench/run.py --vary
- * LW_SHARED_RWLOCK_SPINS=...). */
-#ifndef LW_SHARED_RWLOCK_SPINS
-#define LW_SHARED_RWLOCK_SPINS 40
-#endif
-
 /* ---- slots ---- */
 
 /* What a slot holds for a reader that the lock counts: so the thread is known to hold it. */
@@ -165,13 +159,11 @@ static lw_status lw_shared_rwlock_await(lw_shared_rwlock_wait *w, int64_t deadli
                         0,
                         false,
                         false};
-    unsigned spins = 0;
+    unsigned looks = 0;
     while (lw_shared_rwlock_held(w->record, w->lock)) {
         lw_status status;
         int64_t left_ns = -1;
-        if (spins < LW_SHARED_RWLOCK_SPINS) {
-            spins++;
-            lw_cpu_relax();
+        if (lw_spin_(&looks)) {
             continue;
         }
         if (deadline_ns >= 0) {
@@ -188,7 +180,7 @@ static lw_status lw_shared_rwlock_await(lw_shared_rwlock_wait *w, int64_t deadli
         if (status == LW_TIMEOUT || status == LW_INTERRUPTED) {
             return status;
         }
-        spins = 0;
+        looks = 0;
     }
     return LW_OK;
 }

@@ -4,7 +4,6 @@
 
 #define LW_BIASED_AFTER 1 /* who unlocks it has the bias */
 #define LW_BIASED_DOUBLINGS 0
-#define LW_BIASED_SPINS 0
 #include "locks/biased_mutex.c"
 
 /* What a mutex protects here: a count that races if two are inside, or if one does not see what the

@@ -18,9 +18,7 @@
 #ifndef LW_BIASED_SLOTS
 #define LW_BIASED_SLOTS 1
 #endif
-#define LW_MUTEX_SPINS 0
-#define LW_RWLOCK_SPINS 0
-#define LW_SHARED_RWLOCK_SPINS 0
+#define LW_SPIN_LOOKS 0
 #define LW_THREAD_READS_ 2
 #define LW_PARK_QUIET 1
 #define LW_PARK_SAMPLE 1

@@ -116,6 +116,30 @@ PLANTS = (
         ),
     ),
     Plant(
+        "wake-kept-by-the-woken",
+        "who was woken finds the object free, and attaches without a wake for the next",
+        (Edit(PARK, "if (delayed && is_free) {", "if (delayed && false) {"),),
+        (Catch("test_park", "woken_waiter_that_attaches_wakes_the_next"),),
+    ),
+    Plant(
+        "woken-for-ever",
+        "who was woken counts as about to run when it has run",
+        (
+            Edit(
+                PARK,
+                "    LW_PLAIN_SET(q->waking, NULL);\n    is_free",
+                "    is_free",
+            ),
+        ),
+        (Catch("test_park", "releases_while_a_woken_waiter_gets_going_wake_no_other", "it hung"),),
+    ),
+    Plant(
+        "wakes-at-every-release",
+        "each release wakes another waiter while the first is on its way",
+        (Edit(PARK, "if (waking != NULL && LW", "if (false && LW"),),
+        (Catch("test_park", "releases_while_a_woken_waiter_gets_going_wake_no_other"),),
+    ),
+    Plant(
         "wake-lost-to-timeout",
         "a waiter that times out while a wake is on the way says that it timed out",
         (
@@ -316,7 +340,7 @@ PLANTS = (
     Plant(
         "begins-with-its-sections",
         "a thread that waits for a section takes the outer one again before it has the new one",
-        (Edit(CRITICAL, "            (void)lw_held_suspend_();\n", ""),),
+        (Edit(CRITICAL, "        (void)lw_held_suspend_();\n", ""),),
         (Catch("stress_critical", "transfers", STOOD_STILL, seconds=20.0),),
     ),
     Plant(

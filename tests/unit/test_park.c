@@ -154,7 +154,8 @@ typedef struct how_waiter {
     uintptr_t token;
     int order;
     int queued;
-    int granted; /* what its grant says: -2: no; -1: starved; else the token */
+    unsigned flags;
+    int granted; /* what its grant says: -2: no; -1: starved; 0: yes; else the token, too */
 } how_waiter;
 
 static void how_queued(void *arg)
@@ -174,22 +175,24 @@ static int how_grant(void *arg, int64_t *last_ns, uintptr_t *token)
     if (w->granted < 0) {
         return LW_GRANT_STARVED_ + w->granted + 1;
     }
-    *token = (uintptr_t)w->granted + (uintptr_t)*last_ns * 100;
+    *token = w->granted == 0 ? 0 : (uintptr_t)w->granted + (uintptr_t)*last_ns * 100;
     return LW_GRANT_YES_;
 }
 
 static void wait_how(void *arg)
 {
     how_waiter *w = (how_waiter *)arg;
-    w->status = lw_park_with_(w->address, &w->how, -1, LW_WAIT_ATTACHED, &w->token);
+    w->status = lw_park_with_(w->address, &w->how, -1, w->flags, &w->token);
     w->order = __atomic_fetch_add(&returned, 1, __ATOMIC_RELAXED);
 }
 
-static void start_how(how_waiter *w, const void *address, int64_t since_ns)
+static void start_how_with(how_waiter *w, const void *address, int64_t since_ns,
+                           lw_park_validate_fn validate, unsigned flags)
 {
     size_t before = support_waiters(address);
     memset(w, 0, sizeof *w);
-    w->how.validate = validate_yes;
+    w->flags = flags;
+    w->how.validate = validate;
     w->how.queued = how_queued;
     w->how.grant = how_grant;
     w->how.since_ns = since_ns;
@@ -198,6 +201,11 @@ static void start_how(how_waiter *w, const void *address, int64_t since_ns)
     w->address = address;
     support_start(&w->thread, wait_how, w);
     support_await_waiters(address, before + 1);
+}
+
+static void start_how(how_waiter *w, const void *address, int64_t since_ns)
+{
+    start_how_with(w, address, since_ns, validate_yes, LW_WAIT_ATTACHED);
 }
 
 TEST(queued_is_called_once_it_can_be_woken)
@@ -716,6 +724,102 @@ TEST(after_hook_may_end_a_woken_thread)
 TEST(after_hook_may_end_a_timed_out_thread)
 {
     check_after_hook(true, false);
+}
+
+/* ---- One wake at a time ---- */
+
+static int handler_entered, handler_may_return, hook_entered, hook_may_return, object_held;
+
+static void stay(int *entered, const int *may_return)
+{
+    __atomic_store_n(entered, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(may_return, __ATOMIC_ACQUIRE)) {
+        support_sleep(200000);
+    }
+}
+
+static void stay_in_handler(int number)
+{
+    (void)number;
+    stay(&handler_entered, &handler_may_return);
+}
+
+static void stay_in_hook(void *token)
+{
+    CHECK(token == &hook_address);
+    if (!__atomic_load_n(&hook_entered, __ATOMIC_RELAXED)) {
+        stay(&hook_entered, &hook_may_return);
+    }
+}
+
+static const lw_block_hooks staying_hooks = {hook_before, stay_in_hook};
+
+static bool validate_held(void *arg)
+{
+    (void)arg;
+    return __atomic_load_n(&object_held, __ATOMIC_RELAXED) != 0;
+}
+
+static void start_behind_a_handler(how_waiter *first, how_waiter *second, const void *address)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = stay_in_handler;
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    lw_domain_set_block_hooks(&staying_hooks);
+    __atomic_store_n(&object_held, 1, __ATOMIC_RELAXED);
+    start_how_with(first, address, 0, validate_held, LW_WAIT_DEFAULT);
+    start_how_with(second, address, 0, validate_held, LW_WAIT_ATTACHED);
+    CHECK_EQ(pthread_kill(first->thread.id, SIGUSR1), 0);
+    while (!__atomic_load_n(&handler_entered, __ATOMIC_ACQUIRE)) {
+        support_sleep(200000);
+    }
+    lw_park_notify_(address);
+    CHECK_EQ(support_waiters(address), 1);
+    lw_park_notify_(address); /* the first will look for itself */
+    CHECK_EQ(support_waiters(address), 1);
+}
+
+/* The first is woken and cannot run: its second look is what the other releases rely on. */
+TEST(releases_while_a_woken_waiter_gets_going_wake_no_other)
+{
+    static int address;
+    how_waiter first, second;
+    start_behind_a_handler(&first, &second, &address);
+    __atomic_store_n(&handler_may_return, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&hook_entered, __ATOMIC_ACQUIRE)) {
+        support_sleep(200000);
+    }
+    /* It has found the object held: who holds it wakes the second. */
+    CHECK_EQ(support_waiters(&address), 1);
+    lw_park_notify_(&address);
+    support_join(&second.thread);
+    CHECK_EQ(first.order, 0);
+    __atomic_store_n(&hook_may_return, 1, __ATOMIC_RELEASE);
+    support_join(&first.thread);
+    CHECK_EQ(first.order, 1);
+}
+
+/* It finds the object free, but has to attach before it can take it: the other is woken. */
+TEST(woken_waiter_that_attaches_wakes_the_next)
+{
+    static int address;
+    how_waiter first, second;
+    int i;
+    start_behind_a_handler(&first, &second, &address);
+    __atomic_store_n(&object_held, 0, __ATOMIC_RELAXED);
+    lw_park_notify_(&address);
+    CHECK_EQ(support_waiters(&address), 1);
+    __atomic_store_n(&handler_may_return, 1, __ATOMIC_RELEASE);
+    for (i = 0; support_waiters(&address) != 0; i++) {
+        CHECK(i < 10000); /* a lost wake is a failure, and no hang */
+        support_sleep(MS);
+    }
+    support_join(&second.thread);
+    CHECK_EQ(first.order, 0);
+    __atomic_store_n(&hook_may_return, 1, __ATOMIC_RELEASE);
+    support_join(&first.thread);
+    CHECK_EQ(first.status, LW_OK);
 }
 
 TEST(parking_needs_no_memory)

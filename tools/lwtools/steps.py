@@ -354,7 +354,6 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
         Step("tools", 120, tool_tests),
         Step("c-gcc", 480, c_tests("dev", every, short)),
         Step("c-clang", 400, c_tests("clang", PARALLEL_LABELS)),
-        Step("c-posix", 400, c_tests("posix", ("unit",))),
         Step("c-asan", 600, c_tests("asan", ("unit", "stress"), short, NOT_UNDER_ASAN)),
         *[
             Step(f"{Path(folder).name}-{one.tag}", 450, python_tests(one, folder), one, beside=True)
@@ -375,7 +374,7 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("plants", 1200, own_runner("tests/plants/run.py")),
         Step("c-tsan", 600, c_tests("tsan", ("unit", "stress"), exclude=FORK_NOT_UNDER_TSAN)),
         Step("c-noise", 420, c_tests("noise", SERIAL_LABELS)),
-        Step("c-posix", 300, c_tests("posix", ("stress",))),
+        Step("c-posix", 300, c_tests("posix", ("unit", "stress"))),
         Step("c-release", 600, c_tests("release", ("unit", *SERIAL_LABELS))),
         Step("bench", 300, bench_runs),
         Step("fuzz", 300, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"})),
