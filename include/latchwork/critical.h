@@ -33,28 +33,27 @@
 LW_EXTERN_C_BEGIN
 
 typedef struct lw_critical {
-    lw_held_ held;    /* first */
+    lw_held_ held;    /* first. `ops` is NULL until it has begun */
+    uint32_t count;   /* these three: but for one and two */
     lw_held_ **root;  /* the list that it is in */
-    lw_mutex_t **set; /* `count` mutexes in the order of their addresses; NULL: in `pair`. Bit 0
-                          is set in those that an outer section has */
+    lw_mutex_t **set; /* the mutexes in the order of their addresses. Bit 0 is set in those that an
+                         outer section has */
     lw_mutex_t *pair[2];
-    uint32_t count;
-    bool quick; /* one or two, in `pair`, and none of them an outer section's */
 } lw_critical_t;
+
+/* In the state of those that have one or two mutexes, in `pair`, or a few of them, in `set`, none of
+ * which is an outer section's, and are in the list of the thread's record. */
+enum {
+    LW_CRITICAL_ONE_ = LW_HELD_FIRST_,
+    LW_CRITICAL_TWO_ = 2 * LW_HELD_FIRST_,
+    LW_CRITICAL_FEW_ = 4 * LW_HELD_FIRST_,
+};
 
 extern LW_API const lw_held_ops_ lw_critical_ops_;
 
 LW_API void lw_critical_begin_slow_(lw_critical_t *section, lw_mutex_t *mutex);
 LW_API void lw_critical_begin2_slow_(lw_critical_t *section, lw_mutex_t *first, lw_mutex_t *second);
 LW_API void lw_critical_end_slow_(lw_critical_t *section);
-
-/* For one that may be ended without having begun, by whoever unwinds the stack. */
-static inline void lw_critical_prepare_(lw_critical_t *section)
-{
-    section->held.outer = NULL;
-    section->root = NULL;
-    section->quick = false;
-}
 
 /* The record of a thread that can begin a section the quick way, or NULL. */
 static inline lw_thread *lw_critical_self_(void)
@@ -65,15 +64,12 @@ static inline lw_thread *lw_critical_self_(void)
     return LW_LIKELY(LW_TLS_SLOT_()->held == NULL) ? self : NULL;
 }
 
-/* Begins one on `count` mutexes, which have been locked. */
-static inline void lw_critical_link_(lw_critical_t *section, lw_held_ **root, uint32_t count)
+/* It has locked its mutexes, and begins. Few stores: the next locked operation waits for them. */
+static inline void lw_critical_link_(lw_critical_t *section, lw_held_ **root, uint32_t state)
 {
     section->held.outer = *root;
     section->held.ops = &lw_critical_ops_;
-    section->held.active = true;
-    section->held.left = false;
-    section->root = root;
-    section->count = count;
+    section->held.state = LW_HELD_ACTIVE_ | state;
     *root = &section->held;
 }
 
@@ -83,10 +79,8 @@ static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
 {
     lw_thread *self = lw_critical_self_();
     if (LW_LIKELY(self != NULL) && LW_LIKELY(lw_mutex_trylock(mutex))) {
-        section->set = NULL;
         section->pair[0] = mutex;
-        section->quick = true;
-        lw_critical_link_(section, &self->held, 1);
+        lw_critical_link_(section, &self->held, LW_CRITICAL_ONE_);
     } else {
         lw_critical_begin_slow_(section, mutex);
     }
@@ -100,11 +94,9 @@ static inline void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_
     lw_thread *self = lw_critical_self_();
     if (LW_LIKELY(self != NULL && first != second) && LW_LIKELY(lw_mutex_trylock(first))) {
         if (LW_LIKELY(lw_mutex_trylock(second))) {
-            section->set = NULL;
             section->pair[0] = first;
             section->pair[1] = second;
-            section->quick = true;
-            lw_critical_link_(section, &self->held, 2);
+            lw_critical_link_(section, &self->held, LW_CRITICAL_TWO_);
             return;
         }
         lw_mutex_unlock(first);
@@ -130,14 +122,19 @@ static inline void lw_critical_begin_n(lw_critical_t *section, lw_mutex_t **mute
  * resumed. */
 static inline void lw_critical_end(lw_critical_t *section)
 {
-    lw_held_ *outer = section->held.outer;
-    if (LW_LIKELY(section->quick && section->held.active && *section->root == &section->held)) {
-        *section->root = outer;
-        lw_mutex_unlock(section->pair[0]);
-        if (section->count == 2) {
+    lw_thread *self = LW_TLS_SLOT_()->self;
+    uint32_t state = section->held.state;
+    bool one = state == (LW_HELD_ACTIVE_ | LW_CRITICAL_ONE_);
+    if (LW_LIKELY(self != NULL && self->held == &section->held) &&
+        LW_LIKELY(one || state == (LW_HELD_ACTIVE_ | LW_CRITICAL_TWO_))) {
+        lw_held_ *outer = section->held.outer;
+        self->held = outer;
+        if (!one) {
             lw_mutex_unlock(section->pair[1]);
         }
-        if (LW_UNLIKELY(outer != NULL) && (!outer->active || outer->left)) {
+        lw_mutex_unlock(section->pair[0]);
+        if (LW_UNLIKELY(outer != NULL) &&
+            LW_UNLIKELY((outer->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_)) {
             (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
         }
     } else {
@@ -156,10 +153,7 @@ LW_EXTERN_C_END
 #define LW_CRITICAL_PASTE_(a, b) LW_CRITICAL_PASTE2_(a, b)
 #if defined(__cplusplus)
 struct lw_critical_guard_ : lw_critical_t {
-    lw_critical_guard_()
-    {
-        lw_critical_prepare_(this);
-    }
+    lw_critical_guard_() {} // not initialised: it begins before anything can throw
     lw_critical_guard_(const lw_critical_guard_ &) = delete;
     lw_critical_guard_ &operator=(const lw_critical_guard_ &) = delete;
     /* It may resume an outer section, and the thread may end in that wait (domain.h). */
@@ -181,27 +175,27 @@ struct lw_critical_guard_ : lw_critical_t {
 #define LW_CRITICAL_LEAVE_ lw_critical_end(&lw_section_)
 #endif
 
-#if defined(__cplusplus)
-#define LW_CRITICAL_PREPARE_(name) ((void)0)
-#else
-#define LW_CRITICAL_PREPARE_(name) lw_critical_prepare_(&name)
-#endif
-
+/* The arguments come first: what leaves the block from there finds no section to end. */
+#define LW_CRITICAL_ARGUMENT_(n) LW_CRITICAL_PASTE_(lw_section_argument##n##_, __LINE__)
 #define LW_CRITICAL_BEGIN(mutex)                                                                   \
     {                                                                                              \
+        lw_mutex_t *LW_CRITICAL_ARGUMENT_(1) = (mutex);                                            \
         LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
-        LW_CRITICAL_PREPARE_(LW_CRITICAL_NAME_);                                                   \
-        lw_critical_begin(&LW_CRITICAL_NAME_, (mutex));
+        lw_critical_begin(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1));
 #define LW_CRITICAL_BEGIN2(a, b)                                                                   \
     {                                                                                              \
+        lw_mutex_t *LW_CRITICAL_ARGUMENT_(1) = (a);                                                \
+        lw_mutex_t *LW_CRITICAL_ARGUMENT_(2) = (b);                                                \
         LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
-        LW_CRITICAL_PREPARE_(LW_CRITICAL_NAME_);                                                   \
-        lw_critical_begin2(&LW_CRITICAL_NAME_, (a), (b));
+        lw_critical_begin2(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1),                           \
+                           LW_CRITICAL_ARGUMENT_(2));
 #define LW_CRITICAL_BEGIN_N(mutexes, count)                                                        \
     {                                                                                              \
+        lw_mutex_t **LW_CRITICAL_ARGUMENT_(1) = (mutexes);                                         \
+        size_t LW_CRITICAL_ARGUMENT_(2) = (count);                                                 \
         LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
-        LW_CRITICAL_PREPARE_(LW_CRITICAL_NAME_);                                                   \
-        lw_critical_begin_n(&LW_CRITICAL_NAME_, (mutexes), (count));
+        lw_critical_begin_n(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1),                          \
+                            LW_CRITICAL_ARGUMENT_(2));
 #define LW_CRITICAL_END()                                                                          \
     LW_CRITICAL_LEAVE_;                                                                            \
     }

@@ -109,19 +109,29 @@ static inline void lw_mutex_lock(lw_mutex_t *m)
     (void)!lw_mutex_lock_flags(m, -1, LW_WAIT_DEFAULT);
 }
 
+/* The two halves of unlock, for who unlocks several; the fence lies between. */
+static inline void lw_mutex_drop_(lw_mutex_t *m)
+{
+    LW_MUTEX_CHECK_(m);
+    /* (2) release: pairs with the acquires (1) and (3). From here on the mutex may be gone. */
+    lw_atomic_store_release_u32(&m->word, 0);
+}
+static inline void lw_mutex_wake_(const lw_mutex_t *m)
+{
+    if (lw_park_announced_(m)) {
+        lw_park_notify_(m);
+    }
+}
+
 /* Unlocks. The mutex must be locked: with LW_DEBUG, unlocking one that is not ends the process with
  * a message; without, that goes unnoticed. Lock-free but for the queue's lock when somebody waits;
  * any attach state. Release. */
 static inline void lw_mutex_unlock(lw_mutex_t *m)
 {
-    LW_MUTEX_CHECK_(m);
-    /* (2) release: pairs with the acquires (1) and (3). From here on the mutex may be gone. */
-    lw_atomic_store_release_u32(&m->word, 0);
+    lw_mutex_drop_(m);
     /* (4) The cheap half of the fence whose dear half is in lw_park_announce_. */
     lw_fence_light();
-    if (lw_park_announced_(m)) {
-        lw_park_notify_(m);
-    }
+    lw_mutex_wake_(m);
 }
 
 /* With LW_DEBUG: ends the process with a message unless the calling thread has locked it. The owner

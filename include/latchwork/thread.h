@@ -30,11 +30,16 @@ typedef struct lw_held_ops_ {
     void (*left)(lw_held_ *held);
 } lw_held_ops_;
 
+enum {
+    LW_HELD_ACTIVE_ = 1,
+    LW_HELD_LEFT_ = 2,  /* to be ended as soon as it is the innermost */
+    LW_HELD_FIRST_ = 4, /* from here on the bits are the owner's */
+};
+
 struct lw_held_ {
     lw_held_ *outer;
     const lw_held_ops_ *ops;
-    bool active;
-    bool left; /* to be ended as soon as it is the innermost */
+    uint32_t state; /* one word, so that one store begins */
 };
 
 /* How many read locks of shared_rwlock.h a thread may hold in its record; further ones are counted
@@ -120,6 +125,11 @@ static inline lw_thread *lw_thread_self(void)
 {
     lw_thread *self = LW_TLS_SLOT_()->self;
     return LW_LIKELY(self != NULL) ? self : lw_thread_attach_();
+}
+
+static inline bool lw_held_is_active_(const lw_held_ *held)
+{
+    return held != NULL && (held->state & LW_HELD_ACTIVE_) != 0;
 }
 
 /* Where the calling thread's list begins; makes a record if it can. */

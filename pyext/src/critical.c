@@ -204,7 +204,7 @@ static PyObject *section_exit(PyObject *op, PyObject *const *Py_UNUSED(args),
     if (lw_held_top_() != &self->section.held) {
         /* A generator that was closed inside of another section, say: it ends after that. */
         (void)section_move(self, SECTION_BUSY, SECTION_LEFT);
-        self->section.held.left = true;
+        self->section.held.state |= LW_HELD_LEFT_;
         Py_RETURN_NONE;
     }
     lw_critical_end(&self->section);

@@ -297,9 +297,9 @@ lw_held_ *lw_held_top_(void)
 bool lw_held_suspend_(void)
 {
     lw_held_ *held = lw_held_top_();
-    bool any = held != NULL && held->active;
-    for (; held != NULL && held->active; held = held->outer) {
-        held->active = false;
+    bool any = lw_held_is_active_(held);
+    for (; lw_held_is_active_(held); held = held->outer) {
+        held->state &= ~(uint32_t)LW_HELD_ACTIVE_;
         held->ops->release(held);
     }
     return any;
@@ -309,17 +309,19 @@ bool lw_held_resume_(int64_t timeout_ns, unsigned flags)
 {
     lw_held_ **root = lw_held_known_root();
     lw_held_ *held = root != NULL ? *root : NULL;
-    while (held != NULL && held->left) {
+    while (held != NULL && (held->state & LW_HELD_LEFT_) != 0) {
         *root = held->outer;
-        if (held->active) {
+        if (lw_held_is_active_(held)) {
             held->ops->release(held);
         }
         held->ops->left(held);
         held = *root;
     }
-    if (held != NULL && !held->active) {
-        held->active = held->ops->take(held, timeout_ns, flags);
-        return held->active;
+    if (held != NULL && !lw_held_is_active_(held)) {
+        if (!held->ops->take(held, timeout_ns, flags)) {
+            return false;
+        }
+        held->state |= LW_HELD_ACTIVE_;
     }
     return true;
 }

@@ -10,9 +10,19 @@ static lw_critical_t *lw_critical_of(lw_held_ *held)
     return (lw_critical_t *)(void *)held;
 }
 
+static bool lw_critical_is_quick(const lw_critical_t *c)
+{
+    return (c->held.state & (LW_CRITICAL_ONE_ | LW_CRITICAL_TWO_)) != 0;
+}
+
+static uint32_t lw_critical_count(const lw_critical_t *c)
+{
+    return !lw_critical_is_quick(c) ? c->count : c->held.state / LW_CRITICAL_ONE_;
+}
+
 static lw_mutex_t **lw_critical_set(lw_critical_t *c)
 {
-    return c->set != NULL ? c->set : c->pair;
+    return lw_critical_is_quick(c) ? c->pair : c->set;
 }
 
 static bool lw_critical_is_borrowed(const lw_mutex_t *m)
@@ -49,7 +59,7 @@ static void lw_critical_drop(lw_critical_t *c, uint32_t n)
 
 static void lw_critical_release(lw_held_ *held)
 {
-    lw_critical_drop(lw_critical_of(held), lw_critical_of(held)->count);
+    lw_critical_drop(lw_critical_of(held), lw_critical_count(lw_critical_of(held)));
 }
 
 typedef struct lw_critical_taking {
@@ -66,11 +76,12 @@ static void lw_critical_take_each(void *arg)
 {
     lw_critical_taking *t = (lw_critical_taking *)arg;
     lw_mutex_t **set = lw_critical_set(t->section);
+    uint32_t count = lw_critical_count(t->section);
     int64_t deadline_ns = -1, left_ns = t->timeout_ns;
     if (left_ns > 0) {
         deadline_ns = lw_deadline_(left_ns);
     }
-    for (; t->taken < t->section->count; t->taken++) {
+    for (; t->taken < count; t->taken++) {
         if (deadline_ns >= 0 && t->taken > 0) {
             left_ns = deadline_ns - lw_now_();
             left_ns = left_ns < 0 ? 0 : left_ns;
@@ -98,7 +109,7 @@ static lw_status lw_critical_take_for(lw_critical_t *c, int64_t timeout_ns, unsi
     taking.flags = flags;
     taking.taken = 0;
     taking.status = LW_OK;
-    if (c->count < 2) {
+    if (lw_critical_count(c) < 2) {
         lw_critical_take_each(&taking);
     } else {
         lw_guard_(lw_critical_take_each, &taking, lw_critical_taking_ended, &taking);
@@ -117,10 +128,10 @@ const lw_held_ops_ lw_critical_ops_ = {LW_HELD_CRITICAL_, lw_critical_release, l
 /* Whether an active section of the list has it. */
 static bool lw_critical_has(lw_held_ *held, const lw_mutex_t *m)
 {
-    for (; held != NULL && held->active; held = held->outer) {
+    for (; lw_held_is_active_(held); held = held->outer) {
         lw_critical_t *c = lw_critical_of(held);
         uint32_t i;
-        for (i = 0; held->ops->kind == LW_HELD_CRITICAL_ && i < c->count; i++) {
+        for (i = 0; held->ops->kind == LW_HELD_CRITICAL_ && i < lw_critical_count(c); i++) {
             if (lw_critical_own(lw_critical_set(c)[i]) == m) {
                 return true;
             }
@@ -151,12 +162,12 @@ static bool lw_critical_try(lw_critical_t *c)
     return true;
 }
 
+/* Of a section that is not begun: its set and count are there. */
 static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
 {
     unsigned looks = 0;
-    lw_held_ **root = lw_held_root_();
-    c->held.outer = *root;
-    c->quick = false;
+    c->root = lw_held_root_();
+    c->held.outer = *c->root;
     while (!lw_critical_try(c)) {
         lw_status status;
         if (timeout_ns == 0) {
@@ -175,35 +186,48 @@ static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigne
         }
         break;
     }
-    lw_critical_link_(c, root, c->count);
+    lw_critical_link_(c, c->root, 0);
     return LW_OK;
+}
+
+/* From here on it may be ended without having begun, by whoever unwinds the stack. */
+static void lw_critical_prepare(lw_critical_t *c, lw_mutex_t **set, size_t count)
+{
+    c->held.ops = NULL;
+    c->held.state = 0;
+    c->count = (uint32_t)count;
+    c->set = set;
 }
 
 LW_COLD void lw_critical_begin_slow_(lw_critical_t *section, lw_mutex_t *mutex)
 {
-    section->set = NULL;
+    lw_critical_prepare(section, section->pair, 1);
     section->pair[0] = mutex;
-    section->count = 1;
     (void)lw_critical_enter(section, -1, LW_WAIT_DEFAULT);
 }
 
 LW_COLD void lw_critical_begin2_slow_(lw_critical_t *section, lw_mutex_t *first, lw_mutex_t *second)
 {
-    section->set = NULL;
+    lw_critical_prepare(section, section->pair, first == second ? 1 : 2);
     section->pair[0] = first;
     section->pair[1] = second;
-    section->count = first == second ? 1 : 2;
     (void)lw_critical_enter(section, -1, LW_WAIT_DEFAULT);
 }
 
-/* By insertion, as there are few; how many there are without those that came twice. */
+static void lw_critical_order(lw_mutex_t **a, lw_mutex_t **b)
+{
+    lw_mutex_t *low = (uintptr_t)*a < (uintptr_t)*b ? *a : *b;
+    *b = (uintptr_t)*a < (uintptr_t)*b ? *b : *a;
+    *a = low;
+}
+
+/* By address; how many there are without those that came twice. */
 static uint32_t lw_critical_sort(lw_mutex_t **set, size_t count)
 {
-    size_t i, kept = count != 0;
+    size_t i, at, kept = count != 0;
     for (i = 1; i < count; i++) {
         lw_mutex_t *m = set[i];
-        size_t at = i;
-        for (; at > 0 && (uintptr_t)set[at - 1] > (uintptr_t)m; at--) {
+        for (at = i; at > 0 && (uintptr_t)set[at - 1] > (uintptr_t)m; at--) {
             set[at] = set[at - 1];
         }
         set[at] = m;
@@ -216,37 +240,121 @@ static uint32_t lw_critical_sort(lw_mutex_t **set, size_t count)
     return (uint32_t)kept;
 }
 
-lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, size_t count,
-                                  int64_t timeout_ns, unsigned flags)
+/* Some have been locked, in the order of their addresses, and the next one was not free. */
+static LW_NOINLINE lw_status lw_critical_begin_set(lw_critical_t *section, lw_mutex_t **mutexes,
+                                                   size_t count, int64_t timeout_ns, unsigned flags,
+                                                   unsigned taken)
 {
     if (count > UINT32_MAX) {
         lw_fatal_("lw_critical_begin_flags", "too many mutexes");
     }
-    section->set = mutexes;
-    section->count = lw_critical_sort(mutexes, count);
+    while (taken > 0) {
+        lw_mutex_unlock(mutexes[--taken]);
+    }
+    lw_critical_prepare(section, mutexes, lw_critical_sort(mutexes, count));
     return lw_critical_enter(section, timeout_ns, flags);
 }
 
-void lw_critical_end_slow_(lw_critical_t *section)
+/* Three and four are sorted in registers, and all else is in tail calls: a locked operation waits
+ * for every store before it, also for those that save registers. */
+lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, size_t count,
+                                  int64_t timeout_ns, unsigned flags)
 {
-    lw_held_ *outer;
-    bool active;
-    if (section->root == NULL) {
+    lw_thread *self = lw_critical_self_();
+    lw_mutex_t *a, *b, *c, *d;
+    if (self == NULL || count < 3 || count > 4) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 0);
+    }
+    a = mutexes[0];
+    b = mutexes[1];
+    c = mutexes[2];
+    d = count == 4 ? mutexes[3] : (lw_mutex_t *)UINTPTR_MAX; /* the last */
+    lw_critical_order(&a, &b);
+    lw_critical_order(&c, &d);
+    lw_critical_order(&a, &c);
+    lw_critical_order(&b, &d);
+    lw_critical_order(&b, &c);
+    mutexes[0] = a;
+    mutexes[1] = b;
+    mutexes[2] = c;
+    if (count == 4) {
+        mutexes[3] = d;
+    }
+    if (a == b || b == c || c == d) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 0);
+    }
+    if (!lw_mutex_trylock(a)) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 0);
+    }
+    if (!lw_mutex_trylock(b)) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 1);
+    }
+    if (!lw_mutex_trylock(c)) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 2);
+    }
+    if (count == 4 && !lw_mutex_trylock(d)) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 3);
+    }
+    section->root = &self->held;
+    section->set = mutexes;
+    section->count = (uint32_t)count;
+    lw_critical_link_(section, &self->held, LW_CRITICAL_FEW_);
+    return LW_OK;
+}
+
+static LW_NOINLINE void lw_critical_end_any(lw_critical_t *section)
+{
+    lw_held_ **root, *outer;
+    if (section->held.ops == NULL) {
         return; /* it never began: the thread was ended on the way in */
     }
-    if (*section->root != &section->held) {
+    root = lw_critical_is_quick(section) ? lw_held_root_() : section->root;
+    if (*root != &section->held) {
         lw_fatal_("lw_critical_end", "not the innermost section of this thread: one inside of it "
                                      "was left without its end, or this one has ended already");
     }
-    active = section->held.active;
-    *section->root = section->held.outer;
-    if (active) {
+    outer = section->held.outer;
+    *root = outer;
+    if (lw_held_is_active_(&section->held)) {
         lw_critical_release(&section->held);
     }
     /* Else the thread was ended in a wait, and has none of its mutexes. The outer section is
      * resumed all the same, for what the unwinding does in it. */
-    outer = *section->root;
-    if (outer != NULL && (!outer->active || outer->left)) {
+    if (outer != NULL && (outer->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_) {
         (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
+    }
+}
+
+/* The mutexes may be gone, but not the list of them. */
+static LW_COLD void lw_critical_wake_few(const lw_critical_t *section)
+{
+    uint32_t i;
+    for (i = 0; i < section->count; i++) {
+        lw_mutex_wake_(section->set[i]);
+    }
+}
+
+/* As begin: nothing before a tail call that is not needed. */
+void lw_critical_end_slow_(lw_critical_t *section)
+{
+    lw_mutex_t **set, *last;
+    if (section->held.state != (LW_HELD_ACTIVE_ | LW_CRITICAL_FEW_) ||
+        *section->root != &section->held || section->held.outer != NULL) {
+        lw_critical_end_any(section);
+        return;
+    }
+    *section->root = NULL;
+    set = section->set;
+    last = set[section->count - 1];
+    lw_mutex_drop_(set[0]);
+    lw_mutex_drop_(set[1]);
+    lw_mutex_drop_(set[2]);
+    if (section->count == 4) {
+        lw_mutex_drop_(last);
+    }
+    lw_fence_light(); /* as (4) in mutex.h, for all of them */
+    if (lw_park_announced_(set[0]) || lw_park_announced_(set[1]) || lw_park_announced_(set[2]) ||
+        lw_park_announced_(last)) {
+        lw_critical_wake_few(section);
     }
 }

@@ -77,6 +77,37 @@ struct critical_pairs : model_suite<critical_pairs, 2, false> {
 };
 MODEL_SUITE(critical_pairs);
 
+/* A few at once, which end by one look for the waiters of all. */
+struct critical_few : model_suite<critical_few, 2, false> {
+    critical_account a[3];
+
+    void setup()
+    {
+        (void)lw_domain_get();
+    }
+    void body(unsigned i)
+    {
+        lw_critical_t s;
+        lw_mutex_t *set[3] = {&a[2].m, &a[0].m, &a[1].m};
+        if (i == 0) {
+            (void)lw_thread_self();
+            lw_critical_begin_n(&s, set, 3);
+            a[0].add();
+            a[2].add();
+            lw_critical_end(&s);
+        } else {
+            lw_mutex_lock(&a[2].m);
+            a[2].add();
+            lw_mutex_unlock(&a[2].m);
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(a[0].is_whole(1) && a[1].is_whole(0) && a[2].is_whole(2));
+    }
+};
+MODEL_SUITE(critical_few);
+
 /* A thread that sleeps for a mutex lets go of its section, which the mutex's owner wants. The inner
  * section has what the outer one has. */
 struct critical_sleep : model_suite<critical_sleep, 2, false> {

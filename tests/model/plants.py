@@ -86,14 +86,10 @@ PLANTS = (
         (
             Edit(
                 MUTEX_H,
-                "LW_MUTEX_CHECK_(m); /* (2)",
-                "if (lw_park_announced_(m)) { lw_park_notify_(m); } /* (2)",
+                "lw_mutex_drop_(m); /* (4)",
+                "lw_mutex_wake_(m); lw_mutex_drop_(m); /* (4)",
             ),
-            Edit(
-                MUTEX_H,
-                "lw_fence_light(); if (lw_park_announced_(m)) { lw_park_notify_(m); }",
-                "lw_fence_light();",
-            ),
+            Edit(MUTEX_H, "lw_fence_light(); lw_mutex_wake_(m);", "lw_fence_light();"),
         ),
         ("mutex_pair",),
     ),
@@ -284,8 +280,13 @@ PLANTS = (
         (
             Edit(
                 CRITICAL_H,
-                "if (LW_UNLIKELY(outer != NULL) && (!outer->active || outer->left)) {",
-                "if (LW_UNLIKELY(outer != NULL) && outer->left) {",
+                "LW_UNLIKELY((outer->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_)",
+                "(outer->state & LW_HELD_LEFT_) != 0",
+            ),
+            Edit(
+                CRITICAL,
+                "(outer->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_)",
+                "(outer->state & LW_HELD_LEFT_) != 0)",
             ),
         ),
         ("critical_cross",),
@@ -314,8 +315,8 @@ PLANTS = (
         "two mutexes are locked in the order in which they are given",
         "critical",
         (
-            Edit(CRITICAL, "= (uintptr_t)a < (uintptr_t)b ? a : b;", "= a;"),
-            Edit(CRITICAL, "= (uintptr_t)a < (uintptr_t)b ? b : a;", "= b;"),
+            Edit(CRITICAL_H, "= (uintptr_t)a < (uintptr_t)b ? a : b;", "= a;"),
+            Edit(CRITICAL_H, "= (uintptr_t)a < (uintptr_t)b ? b : a;", "= b;"),
         ),
         ("critical_pairs",),
     ),

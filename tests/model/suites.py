@@ -65,6 +65,7 @@ AREAS = {
             "critical_cross": Suite(3, 4),
             "critical_handed": Suite(2, 4, random=20_000),
             "critical_pairs": Suite(2, 4),
+            "critical_few": Suite(3, 5, fences=ALL_FENCES),
             "critical_sleep": Suite(3, 4),
             "critical_ring": Suite(1, 2, random=20_000),
         },

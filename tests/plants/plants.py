@@ -243,15 +243,10 @@ PLANTS = (
         (
             Edit(
                 MUTEX_H,
-                "    LW_MUTEX_CHECK_(m);\n    /* (2)",
-                "    if (lw_park_announced_(m)) {\n        lw_park_notify_(m);\n    }\n    /* (2)",
+                "    lw_mutex_drop_(m);\n    /* (4)",
+                "    lw_mutex_wake_(m);\n    lw_mutex_drop_(m);\n    /* (4)",
             ),
-            Edit(
-                MUTEX_H,
-                "    lw_fence_light();\n"
-                "    if (lw_park_announced_(m)) {\n        lw_park_notify_(m);\n    }\n",
-                "",
-            ),
+            Edit(MUTEX_H, "    lw_fence_light();\n    lw_mutex_wake_(m);\n", ""),
         ),
         (Catch("stress_mutex", "quick_way", STOOD_STILL, seconds=25.0),),
     ),
@@ -367,12 +362,13 @@ PLANTS = (
         (
             Edit(
                 THREAD,
-                "        return held->active;\n",
-                "        if (held->active && held->outer != NULL && !held->outer->active) {\n"
-                "            held = held->outer;\n"
-                "            held->active = held->ops->take(held, -1, flags);\n"
-                "        }\n"
-                "        return true;\n",
+                "        held->state |= LW_HELD_ACTIVE_;\n    }\n    return true;",
+                "        held->state |= LW_HELD_ACTIVE_;\n"
+                "        held = held->outer;\n"
+                "        if (held != NULL && !lw_held_is_active_(held) &&\n"
+                "            held->ops->take(held, -1, flags)) {\n"
+                "            held->state |= LW_HELD_ACTIVE_;\n"
+                "        }\n    }\n    return true;",
             ),
         ),
         (Catch("stress_critical", "transfers", "FAILED"),),
@@ -387,8 +383,8 @@ PLANTS = (
         "ended-and-not-held",
         "unwinding ends a section that the thread had let go of, whoever has its mutex by now",
         (
-            Edit(CRITICAL_H, "section->quick && section->held.active &&", "section->quick &&"),
-            Edit(CRITICAL, "active = section->held.active;", "active = true;"),
+            Edit(CRITICAL_H, "uint32_t state = section->held.state;", "uint32_t state = section->held.state | LW_HELD_ACTIVE_;"),
+            Edit(CRITICAL, "if (lw_held_is_active_(&section->held)) {", "if (section != NULL) {"),
         ),
         (Catch("test_critical", "unwinding_ends_no_section_that_is_not_there", build="unwind"),),
     ),

@@ -284,6 +284,51 @@ static void see_suspended(bool by_section)
     CHECK(!lw_mutex_is_locked(&a) && !lw_mutex_is_locked(&b) && !lw_mutex_is_locked(&c));
 }
 
+/* Of a few, each in turn is held or waited for by another thread. */
+TEST(a_few_at_once_beside_others)
+{
+    lw_mutex_t m[4];
+    lw_mutex_t *set[4];
+    lw_critical_t s;
+    sleeper other;
+    size_t n, i, j;
+    memset(m, 0, sizeof m);
+    CHECK(lw_thread_self() != NULL);
+    for (n = 2; n <= 4; n++) {
+        for (i = 0; i < n; i++) {
+            for (j = 0; j < n; j++) {
+                set[j] = &m[n - 1 - j];
+            }
+            memset(&other, 0, sizeof other);
+            other.sections[0] = &m[i];
+            other.waits_for = &m[(i + 1) % n];
+            other.timeout_ns = 0; /* it does not wait, and stays in its section */
+            support_start(&other.thread, sleep_inside, &other);
+            await_in(&other, 1);
+            CHECK_EQ(lw_critical_begin_flags(&s, set, n, 0, LW_WAIT_DEFAULT), LW_TIMEOUT);
+            CHECK_EQ(lw_critical_begin_flags(&s, set, n, MS, LW_WAIT_DEFAULT), LW_TIMEOUT);
+            for (j = 0; j < n; j++) {
+                CHECK_EQ(lw_mutex_is_locked(&m[j]), i == j);
+            }
+            __atomic_store_n(&other.may_go, 1, __ATOMIC_RELEASE);
+            lw_critical_begin_n(&s, set, n);
+            support_join(&other.thread);
+            /* Now it waits for what this section has. */
+            memset(&other, 0, sizeof other);
+            other.waits_for = &m[i];
+            other.timeout_ns = -1;
+            support_start(&other.thread, sleep_inside, &other);
+            support_await_waiters(&m[i], 1);
+            lw_critical_end(&s);
+            support_join(&other.thread);
+            CHECK_EQ(other.status, LW_OK);
+            for (j = 0; j < n; j++) {
+                CHECK(!lw_mutex_is_locked(&m[j]));
+            }
+        }
+    }
+}
+
 TEST(suspended_while_it_waits_for_a_mutex)
 {
     see_suspended(false);
@@ -387,7 +432,6 @@ TEST(a_wait_outside_of_the_library_suspends_too)
 /* Each begins one inside of the other, in opposite orders, both at once. */
 typedef struct crossing {
     lw_mutex_t *outer, *inner;
-    support_step *steps;
     int turns;
 } crossing;
 
@@ -411,7 +455,7 @@ static void cross(void *arg)
 
 TEST(sections_in_opposite_orders)
 {
-    crossing x[3] = {{&a, &b, NULL, 20000}, {&b, &c, NULL, 20000}, {&c, &a, NULL, 20000}};
+    crossing x[3] = {{&a, &b, 20000}, {&b, &c, 20000}, {&c, &a, 20000}};
     support_run(3, cross, x, sizeof x[0]);
     CHECK(!lw_mutex_is_locked(&a) && !lw_mutex_is_locked(&b) && !lw_mutex_is_locked(&c));
 }
@@ -537,11 +581,6 @@ static void lock_plainly(void *arg)
     lw_mutex_unlock(s->waits_for);
 }
 
-static void await_starving(void)
-{
-    support_sleep(3 * MS);
-}
-
 /* The first to wait for c has to wait for its section then: the second gets c, and neither a wake
  * nor the mutex stays with the first. */
 static void see_passed_on(bool starved)
@@ -556,7 +595,7 @@ static void see_passed_on(bool starved)
     support_await_waiters(&c, 2);
     lw_mutex_lock(&a);
     if (starved) {
-        await_starving();
+        support_sleep(3 * MS);
     }
     lw_mutex_unlock(&c);
     await_in(&second, 1);
@@ -739,7 +778,8 @@ TEST(a_section_that_was_left_ends_when_it_is_the_innermost)
         lw_critical_begin(&left[1], &c);
         left[0].held.ops = left[1].held.ops = &ops;
         lw_critical_begin(&inner, &d);
-        left[0].held.left = left[1].held.left = true;
+        left[0].held.state |= LW_HELD_LEFT_;
+        left[1].held.state |= LW_HELD_LEFT_;
         if (i == 1) {
             token = lw_block_begin(); /* suspended as well */
             lw_block_end(token);
