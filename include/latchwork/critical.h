@@ -41,13 +41,11 @@ typedef struct lw_critical {
     lw_mutex_t *pair[2];
 } lw_critical_t;
 
-/* In the state of those that have one or two mutexes, in `pair`, or a few of them, in `set`, none of
- * which is an outer section's, and are in the list of the thread's record. */
-enum {
-    LW_CRITICAL_ONE_ = LW_HELD_FIRST_,
-    LW_CRITICAL_TWO_ = 2 * LW_HELD_FIRST_,
-    LW_CRITICAL_FEW_ = 4 * LW_HELD_FIRST_,
-};
+/* In the state of those that have one or two mutexes, in `pair`, or a few of them, in `set`, none
+ * of which is an outer section's, and are in the list of the thread's record. */
+#define LW_CRITICAL_ONE_ UINT32_C(4)
+#define LW_CRITICAL_TWO_ UINT32_C(8)
+#define LW_CRITICAL_FEW_ UINT32_C(16)
 
 extern LW_API const lw_held_ops_ lw_critical_ops_;
 
@@ -133,8 +131,7 @@ static inline void lw_critical_end(lw_critical_t *section)
             lw_mutex_unlock(section->pair[1]);
         }
         lw_mutex_unlock(section->pair[0]);
-        if (LW_UNLIKELY(outer != NULL) &&
-            LW_UNLIKELY((outer->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_)) {
+        if (LW_UNLIKELY(outer != NULL) && lw_held_has_to_act_(outer)) {
             (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
         }
     } else {
@@ -187,15 +184,13 @@ struct lw_critical_guard_ : lw_critical_t {
         lw_mutex_t *LW_CRITICAL_ARGUMENT_(1) = (a);                                                \
         lw_mutex_t *LW_CRITICAL_ARGUMENT_(2) = (b);                                                \
         LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
-        lw_critical_begin2(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1),                           \
-                           LW_CRITICAL_ARGUMENT_(2));
+        lw_critical_begin2(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1), LW_CRITICAL_ARGUMENT_(2));
 #define LW_CRITICAL_BEGIN_N(mutexes, count)                                                        \
     {                                                                                              \
         lw_mutex_t **LW_CRITICAL_ARGUMENT_(1) = (mutexes);                                         \
         size_t LW_CRITICAL_ARGUMENT_(2) = (count);                                                 \
         LW_CRITICAL_DECLARE_(LW_CRITICAL_NAME_);                                                   \
-        lw_critical_begin_n(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1),                          \
-                            LW_CRITICAL_ARGUMENT_(2));
+        lw_critical_begin_n(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1), LW_CRITICAL_ARGUMENT_(2));
 #define LW_CRITICAL_END()                                                                          \
     LW_CRITICAL_LEAVE_;                                                                            \
     }

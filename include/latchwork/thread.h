@@ -32,8 +32,8 @@ typedef struct lw_held_ops_ {
 
 enum {
     LW_HELD_ACTIVE_ = 1,
-    LW_HELD_LEFT_ = 2,  /* to be ended as soon as it is the innermost */
-    LW_HELD_FIRST_ = 4, /* from here on the bits are the owner's */
+    LW_HELD_LEFT_ = 2, /* to be ended as soon as it is the innermost */
+    /* The bits from 4 on are the owner's. */
 };
 
 struct lw_held_ {
@@ -130,6 +130,12 @@ static inline lw_thread *lw_thread_self(void)
 static inline bool lw_held_is_active_(const lw_held_ *held)
 {
     return held != NULL && (held->state & LW_HELD_ACTIVE_) != 0;
+}
+
+/* Before it can be what the thread is in: lw_held_resume_. */
+static inline bool lw_held_has_to_act_(const lw_held_ *held)
+{
+    return (held->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_;
 }
 
 /* Where the calling thread's list begins; makes a record if it can. */

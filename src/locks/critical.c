@@ -320,7 +320,7 @@ static LW_NOINLINE void lw_critical_end_any(lw_critical_t *section)
     }
     /* Else the thread was ended in a wait, and has none of its mutexes. The outer section is
      * resumed all the same, for what the unwinding does in it. */
-    if (outer != NULL && (outer->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_) {
+    if (outer != NULL && lw_held_has_to_act_(outer)) {
         (void)lw_held_resume_(-1, LW_WAIT_DEFAULT);
     }
 }

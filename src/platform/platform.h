@@ -100,9 +100,9 @@ LW_API uint64_t lw_thread_number_(void);
 LW_API void lw_yield_(void);
 LW_API void lw_sleep_(int64_t ns);
 
-/* How often a lock is looked at before its waiter sleeps, and how many pauses lie between two looks:
- * in all about what a sleep and a wake cost. Looks that are closer take the cache line from whoever
- * has the lock (bench/run.py --vary LW_SPIN_PAUSES=...; docs/decisions/007-waiting.md). */
+/* How often a lock is looked at before its waiter sleeps, and how many pauses lie between two
+ * looks: in all about what a sleep and a wake cost. Looks that are closer take the cache line from
+ * whoever has the lock (bench/run.py --vary LW_SPIN_PAUSES=...; docs/decisions/007-waiting.md). */
 #ifndef LW_SPIN_LOOKS
 #define LW_SPIN_LOOKS 8
 #endif

@@ -26,6 +26,7 @@ class Plant:
 PARK = "src/base/park.c"
 CRITICAL = "src/locks/critical.c"
 CRITICAL_H = "include/latchwork/critical.h"
+THREAD_H = "include/latchwork/thread.h"
 THREAD = "src/base/thread.c"
 DOMAIN = "src/base/domain.c"
 MUTEX = "src/locks/mutex.c"
@@ -279,14 +280,9 @@ PLANTS = (
         "critical",
         (
             Edit(
-                CRITICAL_H,
-                "LW_UNLIKELY((outer->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_)",
-                "(outer->state & LW_HELD_LEFT_) != 0",
-            ),
-            Edit(
-                CRITICAL,
-                "(outer->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_)",
-                "(outer->state & LW_HELD_LEFT_) != 0)",
+                THREAD_H,
+                "(held->state & (LW_HELD_ACTIVE_ | LW_HELD_LEFT_)) != LW_HELD_ACTIVE_;",
+                "(held->state & LW_HELD_LEFT_) != 0;",
             ),
         ),
         ("critical_cross",),

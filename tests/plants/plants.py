@@ -383,7 +383,11 @@ PLANTS = (
         "ended-and-not-held",
         "unwinding ends a section that the thread had let go of, whoever has its mutex by now",
         (
-            Edit(CRITICAL_H, "uint32_t state = section->held.state;", "uint32_t state = section->held.state | LW_HELD_ACTIVE_;"),
+            Edit(
+                CRITICAL_H,
+                "uint32_t state = section->held.state;",
+                "uint32_t state = section->held.state | LW_HELD_ACTIVE_;",
+            ),
             Edit(CRITICAL, "if (lw_held_is_active_(&section->held)) {", "if (section != NULL) {"),
         ),
         (Catch("test_critical", "unwinding_ends_no_section_that_is_not_there", build="unwind"),),

@@ -314,7 +314,7 @@ TEST(who_ends_while_it_attaches_owns_nothing)
     lw_domain_set_block_hooks(&hooks);
     lw_rmutex_lock(&m);
     start_locker(&first, &m, -1, LW_WAIT_DEFAULT);
-    start_locker(&second, &m, -1, LW_WAIT_DEFAULT);
+    start_locker(&second, &m, -1, LW_WAIT_ATTACHED); /* no hook: it is the first that ends */
     __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
     lw_rmutex_unlock(&m);
     support_join(&first.thread);

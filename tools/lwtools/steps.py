@@ -348,13 +348,16 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
     chosen = [one for one in found if one.chosen]
     pair = setup.demo_pair(found)
     every = (*PARALLEL_LABELS, *SERIAL_LABELS)
-    short = {"LW_SECONDS": "0.5"}
     return [
         *lint_steps(found)[:3],
         Step("tools", 120, tool_tests),
-        Step("c-gcc", 480, c_tests("dev", every, short)),
-        Step("c-clang", 400, c_tests("clang", PARALLEL_LABELS)),
-        Step("c-asan", 600, c_tests("asan", ("unit", "stress"), short, NOT_UNDER_ASAN)),
+        Step("c-gcc", 480, c_tests("dev", PARALLEL_LABELS)),
+        Step("c-clang", 400, c_tests("clang", every, {"LW_SECONDS": "0.5"})),
+        Step(
+            "c-asan",
+            600,
+            c_tests("asan", ("unit", "stress"), {"LW_SECONDS": "0.3"}, NOT_UNDER_ASAN),
+        ),
         *[
             Step(f"{Path(folder).name}-{one.tag}", 450, python_tests(one, folder), one, beside=True)
             for folder, on_all in PYTEST_FOLDERS.items()
