@@ -44,6 +44,7 @@
 #if defined(__GNUC__)
 #define LW_LIKELY(x) __builtin_expect(!!(x), 1)
 #define LW_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LW_INLINE_ static inline __attribute__((always_inline)) /* whatever its size */
 #define LW_NOINLINE __attribute__((noinline))
 #define LW_COLD __attribute__((noinline, cold))
 #define LW_NORETURN __attribute__((noreturn))
@@ -51,6 +52,7 @@
 #else
 #define LW_LIKELY(x) (x)
 #define LW_UNLIKELY(x) (x)
+#define LW_INLINE_ static __forceinline
 #define LW_NOINLINE __declspec(noinline)
 #define LW_COLD __declspec(noinline)
 #define LW_NORETURN __declspec(noreturn)

@@ -73,7 +73,7 @@ static inline void lw_critical_link_(lw_critical_t *section, lw_held_ **root, ui
 
 /* Begins a section on one mutex. `section` is the caller's, uninitialised, and stays where it is
  * until the end. Blocking; detaches while it sleeps. */
-static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
+LW_INLINE_ void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
 {
     lw_thread *self = lw_critical_self_();
     if (LW_LIKELY(self != NULL) && LW_LIKELY(lw_mutex_trylock(mutex))) {
@@ -85,7 +85,7 @@ static inline void lw_critical_begin(lw_critical_t *section, lw_mutex_t *mutex)
 }
 
 /* On two mutexes, which may be the same. */
-static inline void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b)
+LW_INLINE_ void lw_critical_begin2(lw_critical_t *section, lw_mutex_t *a, lw_mutex_t *b)
 {
     lw_mutex_t *first = (uintptr_t)a < (uintptr_t)b ? a : b;
     lw_mutex_t *second = (uintptr_t)a < (uintptr_t)b ? b : a;
@@ -118,7 +118,7 @@ static inline void lw_critical_begin_n(lw_critical_t *section, lw_mutex_t **mute
 
 /* Ends a section of any kind: the innermost of the calling thread. Blocks if an outer one has to be
  * resumed. */
-static inline void lw_critical_end(lw_critical_t *section)
+LW_INLINE_ void lw_critical_end(lw_critical_t *section)
 {
     lw_thread *self = LW_TLS_SLOT_()->self;
     uint32_t state = section->held.state;
