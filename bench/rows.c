@@ -13,6 +13,7 @@
     X(once_latchwork)                                                                              \
     X(seqlock_latchwork)                                                                           \
     X(event_latchwork)                                                                             \
+    X(latch_latchwork)                                                                             \
     X(sem_latchwork)                                                                               \
     X(barrier_latchwork)                                                                           \
     X(rwlock_latchwork)                                                                            \
@@ -39,6 +40,7 @@
     X(seqlock_ck)                                                                                  \
     X(event_load)                                                                                  \
     X(event_pthread)                                                                               \
+    X(latch_std)                                                                                   \
     X(sem_posix)                                                                                   \
     X(barrier_pthread)                                                                             \
     X(rwlock_pthread)                                                                              \

@@ -147,6 +147,10 @@ LW_API bool lw_held_suspend_(void);
 /* Ends what was left, and takes the innermost again if it is not active, within a limit. Nothing
  * else of the list is held meanwhile. Whether the innermost is active, or there is none. */
 LW_API bool lw_held_resume_(int64_t timeout_ns, unsigned flags);
+/* After a wait for a lock for which the list was suspended; `flags` of park.h. False: the thread
+ * has the lock, but its section is not free, and whoever has that may wait for the lock: unlock,
+ * lw_held_resume_ without a limit, and start over. */
+LW_API bool lw_held_settle_(bool has_lock, unsigned flags);
 
 /* How many threads have a record now, and how many records there are. For tests and reports.
  * Wait-free, any attach state. */

@@ -326,6 +326,11 @@ bool lw_held_resume_(int64_t timeout_ns, unsigned flags)
     return true;
 }
 
+bool lw_held_settle_(bool has_lock, unsigned flags)
+{
+    return lw_held_resume_(has_lock ? 0 : -1, flags & LW_WAIT_ATTACHED) || !has_lock;
+}
+
 /* ---- fork ---- No lock is taken before a fork: handlers of the program, which run between ours
  * and the fork, may use the library. So the child may find what a thread of the parent was changing
  * half-changed, and keeps only what is whole at every moment: the list of records, the clock. */

@@ -286,19 +286,11 @@ static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *sel
     for (;;) {
         bool held = false;
         lw_status status = lw_biased_lock_by(m, self, deadline_ns, flags, &held);
-        if (!held) {
+        if (!held || lw_held_settle_(status == LW_OK, flags)) {
             return status;
         }
-        if (status == LW_OK) {
-            if (lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {
-                return LW_OK;
-            }
-            lw_biased_mutex_unlock(m); /* who has the section may wait for this mutex */
-        }
+        lw_biased_mutex_unlock(m); /* who has the section may wait for this mutex */
         (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
-        if (status != LW_OK) {
-            return status;
-        }
     }
 }
 

@@ -344,19 +344,11 @@ LW_COLD lw_status lw_rwlock_write_slow_(lw_rwlock_t *l, int64_t timeout_ns, unsi
     for (;;) {
         bool held = false;
         lw_status status = lw_rwlock_write(&w, timeout_ns, deadline_ns, flags, &held);
-        if (!held) {
+        if (!held || lw_held_settle_(status == LW_OK, flags)) {
             return status;
         }
-        if (status == LW_OK) {
-            if (lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {
-                return LW_OK;
-            }
-            lw_rwlock_write_unlock(l); /* who has the section may wait for this lock */
-        }
+        lw_rwlock_write_unlock(l); /* who has the section may wait for this lock */
         (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
-        if (status != LW_OK) {
-            return status;
-        }
     }
 }
 

@@ -236,19 +236,11 @@ lw_status lw_shared_rwlock_write_lock_flags(lw_shared_rwlock_t *l, int64_t timeo
     for (;;) {
         bool held = false;
         lw_status status = lw_shared_rwlock_write(l, deadline_ns, timeout_ns, flags, &held);
-        if (!held) {
+        if (!held || lw_held_settle_(status == LW_OK, flags)) {
             return status;
         }
-        if (status == LW_OK) {
-            if (lw_held_resume_(0, flags & LW_WAIT_ATTACHED)) {
-                return LW_OK;
-            }
-            lw_rwlock_write_unlock(&l->base); /* who has the section may wait for this lock */
-        }
+        lw_rwlock_write_unlock(&l->base); /* who has the section may wait for this lock */
         (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
-        if (status != LW_OK) {
-            return status;
-        }
     }
 }
 

@@ -339,6 +339,24 @@ PLANTS = (
         (Catch("stress_critical", "transfers", STOOD_STILL, seconds=20.0),),
     ),
     Plant(
+        "permit-kept-while-it-waits-for-its-section",
+        "who was given a permit keeps it while it waits for its section",
+        (
+            Edit(
+                SEM,
+                "NULL, NULL, lw_sem_lost, s, 0, false, true}",
+                "NULL, NULL, lw_sem_lost, s, 0, false, false}",
+            ),
+        ),
+        (Catch("test_critical", "a_permit_is_given_up_by_who_waits_for_its_section"),),
+    ),
+    Plant(
+        "run-kept-while-it-waits-for-its-section",
+        "who was woken to run keeps the wake while it waits for its section",
+        (Edit(ONCE, "lw_once_lost, &w, 0, false, true}", "lw_once_lost, &w, 0, false, false}"),),
+        (Catch("test_critical", "a_run_is_given_up_by_who_waits_for_its_section"),),
+    ),
+    Plant(
         "borrowed-for-good",
         "a mutex that was the outer section's is not the inner one's when it is resumed",
         (

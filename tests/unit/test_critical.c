@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <latchwork/biased_mutex.h>
 #include <latchwork/critical.h>
+#include <latchwork/once.h>
 #include <latchwork/rwlock.h>
+#include <latchwork/sem.h>
 #include <latchwork/shared_rwlock.h>
 
 #include "heap.h"
@@ -762,6 +764,45 @@ static void ended(lw_held_ *held)
 {
     CHECK(*lw_held_root_() != held);
     ended_by_list++;
+}
+
+static void sem_take(void *lock)
+{
+    lw_sem_acquire((lw_sem_t *)lock);
+}
+
+static void sem_drop(void *lock)
+{
+    CHECK_EQ(lw_sem_release((lw_sem_t *)lock, 1), LW_OK);
+}
+
+TEST(a_permit_is_given_up_by_who_waits_for_its_section)
+{
+    static lw_sem_t s;
+    stopper first = {.lock = &s, .take = sem_take, .drop = sem_drop};
+    stopper second = {.lock = &s, .take = sem_take, .drop = sem_drop};
+    see_given_up(&first, &s, &second, &s, sem_drop);
+    CHECK_EQ(lw_sem_value(&s), 1);
+}
+
+static void once_take(void *lock)
+{
+    CHECK_EQ(lw_once_begin((lw_once_t *)lock), LW_OK);
+}
+
+static void once_drop(void *lock)
+{
+    lw_once_abort((lw_once_t *)lock);
+}
+
+TEST(a_run_is_given_up_by_who_waits_for_its_section)
+{
+    static lw_once_t o;
+    stopper first = {.lock = &o, .take = once_take, .drop = once_drop};
+    stopper second = {.lock = &o, .take = once_take, .drop = once_drop};
+    once_take(&o);
+    see_given_up(&first, &o, &second, &o, once_drop);
+    CHECK(!lw_once_done(&o));
 }
 
 TEST(a_section_that_was_left_ends_when_it_is_the_innermost)
