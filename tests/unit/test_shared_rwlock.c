@@ -354,6 +354,8 @@ TEST(lock_that_moves_between_slots_is_held_all_the_time)
 {
     static lw_shared_rwlock_t between[LW_THREAD_READS_ - 2];
     support_thread thread;
+    support_random random = support_random_new(support_seed(), 0);
+    int64_t end_ns;
     int i, before, spins;
     lw_shared_rwlock_read_lock(&moved);
     for (i = 0; i < LW_THREAD_READS_ - 2; i++) {
@@ -362,12 +364,18 @@ TEST(lock_that_moves_between_slots_is_held_all_the_time)
     lw_shared_rwlock_read_unlock(&moved); /* the first slot and the last are free */
     support_start(&thread, try_to_write, NULL);
     support_keep_apart(0);
-    for (i = 0; i < 4000; i++) {
+    end_ns = support_now() + (int64_t)(support_seconds(0.3) * 1e9);
+    while (support_now() < end_ns) {
         lw_shared_rwlock_read_lock(&moved);
         before = moved_count;
+        /* So long that it moves while a writer goes through the slots, some microseconds after that
+         * one has stopped newcomers. */
+        for (spins = (int)support_below(&random, 600); spins > 0; spins--) {
+            lw_cpu_relax();
+        }
         lw_shared_rwlock_read_lock(&moved);
         lw_shared_rwlock_read_unlock(&moved); /* the first slot's */
-        for (spins = 0; spins < 20; spins++) {
+        for (spins = 0; spins < 300; spins++) {
             lw_cpu_relax(); /* a writer that got in would count meanwhile */
         }
         CHECK_EQ(moved_count, before);

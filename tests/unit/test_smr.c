@@ -1081,7 +1081,7 @@ static void free_list_and_retire_rest(void *ptr)
 
 TEST(retiring_without_a_record_does_not_recurse)
 {
-    enum { LISTS = 16, LENGTH = 2000 };
+    enum { LISTS = 64, LENGTH = 2000 };
     pthread_key_t key;
     int i, n;
     while (pthread_key_create(&key, NULL) == 0) {
