@@ -17,8 +17,6 @@
 
 #include <sched.h>
 
-#define LOCK_WINDOW_NS INT64_C(100000000)
-
 #ifndef LOCK_BESIDE
 #define LOCK_BESIDE LOCK_NAME
 #endif
@@ -26,27 +24,21 @@
 typedef struct lock_shared {
     BENCH_CACHE_LINE lock_t lock;
     BENCH_CACHE_LINE uint64_t counter;
-    BENCH_CACHE_LINE int over; /* how many windows are */
     bool attached;
-    int threads;
     BENCH_CACHE_LINE int turn; /* whose it is, of two threads */
-    int arrived;               /* at windows, of all */
-    bench_shares shares;
+    bench_windows windows;
 } lock_shared;
 
 typedef struct lock_user {
     lock_shared *shared;
     void *python;
     int index;
-    int windows;
-    uint64_t done;
-    int64_t window_ns, longest_ns;
 } lock_user;
 
 static void *lock_setup(int threads)
 {
     lock_shared *s = (lock_shared *)bench_alloc(sizeof *s);
-    s->threads = threads;
+    s->windows.threads = threads;
     lock_init(&s->lock);
     return s;
 }
@@ -74,8 +66,7 @@ static void lock_end(void *shared, void *local)
     lock_shared *s = (lock_shared *)shared;
     if (u->python)
         bench_python_end(u->python);
-    if (u->windows != 0)
-        bench_share(&s->shares, u->index, s->threads, u->done, u->window_ns, u->longest_ns);
+    bench_window_report(&s->windows);
     free(u);
 }
 
@@ -146,32 +137,25 @@ static uint64_t lock_window(void *local, int inside, int outside, bool timed)
     lock_user *u = (lock_user *)local;
     lock_shared *s = u->shared;
     uint64_t seed = 1, done = 0;
-    int64_t begin, now, before = 0;
-    u->windows++;
-    bench_meet(&s->arrived, u->windows * s->threads);
+    int64_t begin, before = 0, longest = 0;
     if (u->python)
         bench_python_attach(u->python);
-    begin = now = bench_now();
-    while (__atomic_load_n(&s->over, __ATOMIC_RELAXED) < u->windows) {
+    begin = bench_window_begin(&s->windows, u->index);
+    do {
         lock_local c;
         if (timed)
             before = bench_now();
         lock_take(&s->lock, &c);
-        if (timed && bench_now() - before > u->longest_ns)
-            u->longest_ns = bench_now() - before;
+        if (timed && bench_now() - before > longest)
+            longest = bench_now() - before;
         s->counter = inside == 0 ? s->counter + 1 : gb_work(s->counter + 1, inside);
         gb_clobber();
         lock_drop(&s->lock, &c);
         seed = gb_work(seed, outside);
-        if (u->index == 0 && ++done % 32 == 0 && (now = bench_now()) - begin >= LOCK_WINDOW_NS)
-            __atomic_store_n(&s->over, u->windows, __ATOMIC_RELAXED);
-        else if (u->index != 0)
-            done++;
-    }
+    } while (bench_window_goes_on(&s->windows, u->index, begin, ++done, timed ? 1 : 32));
+    bench_window_end(&s->windows, u->index, begin, done, longest);
     if (u->python)
         bench_python_detach(u->python);
-    u->done += done;
-    u->window_ns += now - begin;
     return seed;
 }
 

@@ -52,20 +52,41 @@ static inline size_t bench_bytes_in_use(void)
 
 int64_t bench_now(void);
 
-/* Waits, yielding, until as many threads have come here in all. */
-void bench_meet(int *arrived, int all);
-
-/* What the threads of a row got done in a window of time: to be called from end by each of them.
- * The last reports, in place of the time, that of the window over the operations of all, and Jain's
- * index of fairness (100: all got the same; 100/n: one got everything), and the longest wait. */
+/* Windows of time, for rows whose threads contend. A body calls, on each thread,
+ *
+ *   int64_t begin = bench_window_begin(w, index);
+ *   do {
+ *       ...
+ *   } while (bench_window_goes_on(w, index, begin, ++done, 32)); of 32, one looks at the clock
+ *   bench_window_end(w, index, begin, done, longest_ns);
+ *
+ * and its end bench_window_report. That reports, in place of the time, the windows over the
+ * operations of all, Jain's index of fairness of the shares in a window (100: equal; 100/n: one got
+ * everything; the mean over the windows), and the longest wait, if one was given. The first thread
+ * opens a window when all are there, and ends it, so that it lasts longer if the row starves that
+ * thread. */
 enum { BENCH_SHARES = 16 };
-typedef struct bench_shares {
-    uint64_t done[BENCH_SHARES];
+typedef struct bench_windows {
+    BENCH_CACHE_LINE int arrived, left; /* threads, at all windows */
+    int threads, opened, reported;
+    BENCH_CACHE_LINE int over; /* how many windows are */
+    BENCH_CACHE_LINE uint64_t done[BENCH_SHARES];
+    double operations, jain;
     int64_t window_ns, longest_ns;
-    int ended;
-} bench_shares;
-void bench_share(bench_shares *shares, int index, int threads, uint64_t done, int64_t window_ns,
-                 int64_t longest_ns);
+} bench_windows;
+int64_t bench_window_begin(bench_windows *w, int index);
+void bench_window_end(bench_windows *w, int index, int64_t begin_ns, uint64_t done,
+                      int64_t longest_ns);
+void bench_window_report(bench_windows *w);
+
+static inline bool bench_window_goes_on(bench_windows *w, int index, int64_t begin_ns,
+                                        uint64_t done, uint64_t every)
+{
+    const int64_t window_ns = 100000000;
+    if (index == 0 && done % every == 0 && bench_now() - begin_ns >= window_ns)
+        __atomic_store_n(&w->over, w->opened, __ATOMIC_RELAXED);
+    return __atomic_load_n(&w->over, __ATOMIC_RELAXED) < w->opened;
+}
 
 /* The thread of a row gets a thread state of the interpreter, which it holds from attach to detach:
  * a whole batch. Between batches it waits for the other threads of its row, detached. */

@@ -22,7 +22,6 @@ from measure import (
     AREAS,
     C_AREAS,
     FOLDER,
-    Case,
     Pace,
     Python,
     Results,
@@ -97,7 +96,7 @@ def vary(
     if not any(guard.search(file.read_text()) for file in files):
         raise ToolError(f"--vary: nothing in include/ or src/ lets {name} be set from outside")
 
-    times: dict[Case, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with progress_on(console) as progress:
         task = progress.add_task("build")
         modules = {value: build(interpreters, f"{name}={value}") for value in values}
@@ -108,16 +107,20 @@ def vary(
             progress.update(task, description=what)
             once = Pace(1, pace.seconds)
             for case, impls in run_c(area, one, modules[value], once, OURS).items():
-                times[case][value].append(impls[OURS].ns)
-    if not times:
+                ours = impls[OURS]
+                row = f"{case.area}: {case.text}"
+                figures[row][value].append(ours.ns)
+                for counter, figure in ours.counters.items():
+                    figures[f"{row}: {counter} (not ns)"][value].append(figure)
+    if not figures:
         raise ToolError("no row ran")
     table = Table(title=f"ns an operation by {name}", title_justify="left")
     table.add_column("row")
     for value in values:
         table.add_column(value, justify="right")
-    for case, by_value in times.items():
+    for row, by_value in figures.items():
         medians = [f"{statistics.median(by_value[value]):.2f}" for value in values]
-        table.add_row(escape(f"{case.area}: {case.text}"), *medians)
+        table.add_row(escape(row), *medians)
     console.print(table)
     return 0
 

@@ -148,6 +148,12 @@ static inline const void *lw_park_late_(const void *address)
     return (const char *)address + 3;
 }
 
+/* Instead of a park: pauses before the next look, if there is time for that before the deadline
+ * (negative: none). False: it has been long enough, and is time to sleep. `looks` begins as 0. */
+LW_API bool lw_park_spin_(unsigned *looks, int64_t deadline_ns);
+/* Whether it would say so. */
+LW_API bool lw_park_spun_(unsigned looks);
+
 /* ---- for locks whose release is a plain store ----
  *
  *   whoever may have to sleep              whoever releases

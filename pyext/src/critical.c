@@ -75,7 +75,7 @@ enum {
     SECTION_OUTSIDE,
     SECTION_BUSY,   /* a thread enters or leaves */
     SECTION_INSIDE, /* the thread's list points to it, and owns a reference */
-    SECTION_LEFT,   /* likewise, but its block is over (lw_held_.left) */
+    SECTION_LEFT,   /* likewise, but its block is over (LW_HELD_LEFT_) */
 };
 
 typedef struct section_object {

@@ -31,6 +31,7 @@ typedef struct LW_ALIGNED(LW_CACHE_LINE) lw_park_queue {
     LW_PLAIN(lw_waiter *) first;
     LW_PLAIN(lw_waiter *) last;
     LW_PLAIN(lw_waiter *) waking; /* woken by lw_park_notify_, and does not run yet */
+    LW_PLAIN(bool) owed;          /* a wake was left out because of it */
     LW_PLAIN(int64_t) last_ns;    /* lw_park_how_.grant's */
     lw_atomic_u32 quiet;          /* looks of releasers that found nobody announced, in samples */
 } lw_park_queue;

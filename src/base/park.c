@@ -10,6 +10,39 @@
 #define LW_PARK_SAMPLE 64 /* one of so many is counted, so that the others write nothing shared */
 #endif
 
+/* How often a lock is looked at before its waiter sleeps, and how many pauses lie between two
+ * looks: in all about what a sleep and a wake cost. Looks that are closer take the cache line from
+ * whoever has the lock (bench/run.py --vary LW_SPIN_PAUSES=...; docs/decisions/007-waiting.md). */
+#ifndef LW_SPIN_LOOKS
+#define LW_SPIN_LOOKS 8
+#endif
+#ifndef LW_SPIN_PAUSES
+#define LW_SPIN_PAUSES 64
+#endif
+#define LW_SPIN_NS 4000 /* what so many pauses take on slow processors */
+
+bool lw_park_spin_(unsigned *looks, int64_t deadline_ns)
+{
+    unsigned i;
+    if (*looks >= LW_SPIN_LOOKS) {
+        return false;
+    }
+    if (lw_processors_() == 1 || (deadline_ns >= 0 && deadline_ns - lw_now_() < LW_SPIN_NS)) {
+        *looks = LW_SPIN_LOOKS;
+        return false;
+    }
+    for (i = 0; i < LW_SPIN_PAUSES; i++) {
+        lw_cpu_relax();
+    }
+    ++*looks;
+    return true;
+}
+
+bool lw_park_spun_(unsigned looks)
+{
+    return looks >= LW_SPIN_LOOKS;
+}
+
 static lw_park_queue *lw_park_queue_of(lw_domain *d, const void *address)
 {
     return &d->park_queues[lw_park_index_(address)];
@@ -50,6 +83,7 @@ void lw_park_forked_(lw_domain *d)
         LW_PLAIN_SET(q->first, NULL);
         LW_PLAIN_SET(q->last, NULL);
         LW_PLAIN_SET(q->waking, NULL);
+        LW_PLAIN_SET(q->owed, false);
         LW_PLAIN_SET(q->last_ns, 0);
     }
     lw_park_flags_init(d);
@@ -361,16 +395,19 @@ static void lw_park_resume(void *arg)
 
 /* From here on releases wake the next one again. Those that have left that to this waiter went
  * through the lock before, so their stores are seen here: if there is nothing to wait for now, and
- * it may be long until this waiter looks, another is woken in its place. */
+ * it may be long until this waiter looks, another is woken in its place. One, and only if a wake
+ * was left out: or each of them would wake the next while the first is still on its way. */
 static void lw_park_woken(lw_park_queue *q, lw_waiter *w, bool delayed)
 {
     const lw_park_how_ *how = LW_PLAIN_GET(w->how);
-    bool is_free;
+    bool owed;
     lw_rawlock_lock_(&q->lock);
+    owed = LW_PLAIN_GET(q->owed);
     LW_PLAIN_SET(q->waking, NULL);
-    is_free = LW_PLAIN_GET(w->token) == 0 && !how->validate(how->arg);
+    LW_PLAIN_SET(q->owed, false);
+    owed = owed && LW_PLAIN_GET(w->token) == 0 && !how->validate(how->arg);
     lw_rawlock_unlock_(&q->lock);
-    if (delayed && is_free) {
+    if (delayed && owed) {
         lw_park_notify_(LW_PLAIN_GET(w->address));
     }
 }
@@ -382,7 +419,7 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     lw_park_queue *q = lw_park_queue_of(d, address);
     int64_t deadline_ns = -1;
     int64_t now_ns = lw_now_();
-    uint32_t since_fork = lw_park_ticket(d);
+    uint32_t since_fork;
     uint32_t ticket = how->announce ? lw_park_announce_(address) : 0;
     lw_status status;
     void *host = NULL;
@@ -412,6 +449,7 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
         lw_park_retract_(address, ticket);
         return status;
     }
+    since_fork = lw_park_ticket(d); /* not before: that may have been in the parent */
     lw_parker_prepare_(&w.parker);
     lw_park_link(q, how->since_ns == 0 ? LW_PLAIN_GET(q->last) : lw_park_place(q, how->since_ns),
                  &w);
@@ -495,18 +533,19 @@ static int lw_park_choose_granted(void *arg, lw_domain *d, lw_park_queue *q, lw_
     if (how->grant == NULL) {
         return LW_UNPARK_TAKE_;
     }
-    waking = LW_PLAIN_GET(q->waking);
-    if (waking != NULL && LW_PLAIN_GET(waking->address) == LW_PLAIN_GET(w->address)) {
-        return LW_UNPARK_STOP_;
-    }
     grant = how->grant(how->arg, &last_ns, &granted->token);
     LW_PLAIN_SET(q->last_ns, last_ns);
     if (grant == LW_GRANT_STARVED_) {
         lw_park_starve(d, w);
     }
+    waking = LW_PLAIN_GET(q->waking);
     if (grant == LW_GRANT_YES_ && waking == NULL) {
         LW_PLAIN_SET(q->waking, w);
         LW_PLAIN_SET(w->waking, true);
+    } else if (grant == LW_GRANT_YES_ && granted->token == 0 &&
+               LW_PLAIN_GET(waking->address) == LW_PLAIN_GET(w->address)) {
+        LW_PLAIN_SET(q->owed, true);
+        return LW_UNPARK_STOP_;
     }
     return grant == LW_GRANT_YES_ ? LW_UNPARK_TAKE_ : LW_UNPARK_STOP_;
 }

@@ -144,7 +144,7 @@ static lw_status lw_biased_pause(lw_biased_wait *w)
     if (w->deadline_ns == 0) {
         return LW_TIMEOUT;
     }
-    if (lw_spin_(&w->looks)) {
+    if (lw_park_spin_(&w->looks, w->deadline_ns)) {
         return LW_OK;
     }
     if (!lw_park_ticket_holds_(w->ticket)) {

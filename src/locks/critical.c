@@ -165,6 +165,7 @@ static bool lw_critical_try(lw_critical_t *c)
 /* Of a section that is not begun: its set and count are there. */
 static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
 {
+    int64_t deadline_ns = timeout_ns <= 0 ? timeout_ns : lw_deadline_(timeout_ns);
     unsigned looks = 0;
     c->root = lw_held_root_();
     c->held.outer = *c->root;
@@ -173,8 +174,12 @@ static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigne
         if (timeout_ns == 0) {
             return LW_TIMEOUT;
         }
-        if (lw_spin_(&looks)) {
+        if (lw_park_spin_(&looks, deadline_ns)) {
             continue;
+        }
+        if (timeout_ns > 0) {
+            timeout_ns = deadline_ns - lw_now_();
+            timeout_ns = timeout_ns < 0 ? 0 : timeout_ns;
         }
         /* Before the wait, and not in it: nothing of the outer sections may be taken again until
          * this one ends. */

@@ -10,7 +10,7 @@
 #define LW_MUTEX_FAIR_NS INT64_C(1000000)
 #endif
 #ifndef LW_MUTEX_PAUSE_NS
-#define LW_MUTEX_PAUSE_NS INT64_C(500000)
+#define LW_MUTEX_PAUSE_NS INT64_C(1000000)
 #endif
 
 #define LW_MUTEX_HANDED 1 /* the token of who owns it when it wakes */
@@ -75,14 +75,14 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
         uint32_t word = lw_atomic_load_relaxed_u32(&m->word);
         lw_status status;
         bool is_free = (word & LW_MUTEX_LOCKED_) == 0;
-        if (is_free && (looks >= LW_SPIN_LOOKS || !lw_park_starved_(m))) {
+        if (is_free && (lw_park_spun_(looks) || !lw_park_starved_(m))) {
             /* (3) acquire: pairs with the release (2). */
             if (lw_atomic_cas_acquire_u32(&m->word, &word, LW_MUTEX_LOCKED_)) {
                 return LW_OK;
             }
             continue;
         }
-        if (lw_spin_(&looks)) {
+        if (lw_park_spin_(&looks, deadline_ns) || is_free) {
             continue;
         }
         if (deadline_ns >= 0 || w.since_ns == 0) {

@@ -245,7 +245,7 @@ LW_COLD lw_status lw_rwlock_read_slow_(lw_rwlock_t *l, int64_t timeout_ns, unsig
             }
             continue;
         }
-        if (lw_spin_(&looks)) {
+        if (lw_park_spin_(&looks, deadline_ns)) {
             continue;
         }
         status = lw_rwlock_queue(&w, deadline_ns, flags);
@@ -291,7 +291,7 @@ static lw_status lw_rwlock_drain(lw_rwlock_t *l, int64_t deadline_ns, unsigned f
     /* (7) acquire: pairs with the release (2) of the readers, and of the writer before, (4) and
      * (8): all operations on the word in between are read-modify-writes. */
     while (status == LW_OK && lw_atomic_load_acquire_u32(&l->word) >= LW_RWLOCK_READER_) {
-        if (!lw_spin_(&looks)) {
+        if (!lw_park_spin_(&looks, deadline_ns)) {
             *held |= lw_held_suspend_();
             status = lw_rwlock_sleep(lw_park_late_(l), &how, deadline_ns, flags, NULL);
             looks = 0;
@@ -322,7 +322,7 @@ static lw_status lw_rwlock_write(lw_rwlock_wait *w, int64_t timeout_ns, int64_t 
             }
             continue;
         }
-        if (lw_spin_(&looks)) {
+        if (lw_park_spin_(&looks, deadline_ns)) {
             continue;
         }
         status = lw_rwlock_queue(w, deadline_ns, flags);

@@ -163,7 +163,7 @@ static lw_status lw_shared_rwlock_await(lw_shared_rwlock_wait *w, int64_t deadli
     while (lw_shared_rwlock_held(w->record, w->lock)) {
         lw_status status;
         int64_t left_ns = -1;
-        if (lw_spin_(&looks)) {
+        if (lw_park_spin_(&looks, deadline_ns)) {
             continue;
         }
         if (deadline_ns >= 0) {

@@ -99,31 +99,6 @@ static inline int64_t lw_deadline_(int64_t timeout_ns)
 LW_API uint64_t lw_thread_number_(void);
 LW_API void lw_yield_(void);
 LW_API void lw_sleep_(int64_t ns);
-
-/* How often a lock is looked at before its waiter sleeps, and how many pauses lie between two
- * looks: in all about what a sleep and a wake cost. Looks that are closer take the cache line from
- * whoever has the lock (bench/run.py --vary LW_SPIN_PAUSES=...; docs/decisions/007-waiting.md). */
-#ifndef LW_SPIN_LOOKS
-#define LW_SPIN_LOOKS 8
-#endif
-#ifndef LW_SPIN_PAUSES
-#define LW_SPIN_PAUSES 64
-#endif
-
-/* Pauses before the next look, and counts it. False: there have been enough, it is time to
- * sleep. */
-static inline bool lw_spin_(unsigned *looks)
-{
-    unsigned i;
-    if (*looks >= LW_SPIN_LOOKS) {
-        return false;
-    }
-    for (i = 0; i < LW_SPIN_PAUSES; i++) {
-        lw_cpu_relax();
-    }
-    ++*looks;
-    return true;
-}
 LW_API unsigned lw_processors_(void);
 LW_API uint64_t lw_random_(void);
 

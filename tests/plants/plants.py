@@ -118,8 +118,26 @@ PLANTS = (
     Plant(
         "wake-kept-by-the-woken",
         "who was woken finds the object free, and attaches without a wake for the next",
-        (Edit(PARK, "if (delayed && is_free) {", "if (delayed && false) {"),),
+        (Edit(PARK, "if (delayed && owed) {", "if (delayed && false) {"),),
         (Catch("test_park", "woken_waiter_that_attaches_wakes_the_next"),),
+    ),
+    Plant(
+        "woken-one-after-the-other",
+        "each woken waiter that finds the object free wakes the next, which no release left out",
+        (Edit(PARK, "    owed = owed && LW", "    owed = LW"),),
+        (Catch("test_park", "one_release_wakes_one"),),
+    ),
+    Plant(
+        "no-hand-over-while-one-wakes",
+        "who has starved is handed nothing while another one is on its way",
+        (
+            Edit(
+                PARK,
+                "grant == LW_GRANT_YES_ && granted->token == 0 &&",
+                "grant == LW_GRANT_YES_ &&",
+            ),
+        ),
+        (Catch("test_park", "a_hand_over_waits_for_no_waiter_that_was_woken"),),
     ),
     Plant(
         "woken-for-ever",
@@ -127,8 +145,8 @@ PLANTS = (
         (
             Edit(
                 PARK,
-                "    LW_PLAIN_SET(q->waking, NULL);\n    is_free",
-                "    is_free",
+                "    LW_PLAIN_SET(q->waking, NULL);\n    LW_PLAIN_SET(q->owed, false);\n    owed",
+                "    LW_PLAIN_SET(q->owed, false);\n    owed",
             ),
         ),
         (Catch("test_park", "releases_while_a_woken_waiter_gets_going_wake_no_other", "it hung"),),
@@ -136,7 +154,13 @@ PLANTS = (
     Plant(
         "wakes-at-every-release",
         "each release wakes another waiter while the first is on its way",
-        (Edit(PARK, "if (waking != NULL && LW", "if (false && LW"),),
+        (
+            Edit(
+                PARK,
+                "    } else if (grant == LW_GRANT_YES_ && granted->token == 0 &&",
+                "    } else if (false && granted->token == 0 &&",
+            ),
+        ),
         (Catch("test_park", "releases_while_a_woken_waiter_gets_going_wake_no_other"),),
     ),
     Plant(

@@ -780,6 +780,13 @@ static void start_behind_a_handler(how_waiter *first, how_waiter *second, const 
     CHECK_EQ(support_waiters(address), 1);
 }
 
+static void await_hook(void)
+{
+    while (!__atomic_load_n(&hook_entered, __ATOMIC_ACQUIRE)) {
+        support_sleep(200000);
+    }
+}
+
 /* The first is woken and cannot run: its second look is what the other releases rely on. */
 TEST(releases_while_a_woken_waiter_gets_going_wake_no_other)
 {
@@ -787,9 +794,7 @@ TEST(releases_while_a_woken_waiter_gets_going_wake_no_other)
     how_waiter first, second;
     start_behind_a_handler(&first, &second, &address);
     __atomic_store_n(&handler_may_return, 1, __ATOMIC_RELEASE);
-    while (!__atomic_load_n(&hook_entered, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    await_hook();
     /* It has found the object held: who holds it wakes the second. */
     CHECK_EQ(support_waiters(&address), 1);
     lw_park_notify_(&address);
@@ -798,6 +803,40 @@ TEST(releases_while_a_woken_waiter_gets_going_wake_no_other)
     __atomic_store_n(&hook_may_return, 1, __ATOMIC_RELEASE);
     support_join(&first.thread);
     CHECK_EQ(first.order, 1);
+}
+
+TEST(one_release_wakes_one)
+{
+    static int address;
+    how_waiter first, second;
+    lw_domain_set_block_hooks(&staying_hooks);
+    __atomic_store_n(&object_held, 1, __ATOMIC_RELAXED);
+    start_how_with(&first, &address, 0, validate_held, LW_WAIT_DEFAULT);
+    start_how_with(&second, &address, 0, validate_held, LW_WAIT_ATTACHED);
+    __atomic_store_n(&object_held, 0, __ATOMIC_RELAXED);
+    lw_park_notify_(&address);
+    await_hook(); /* by now the first has seen that the object is free */
+    CHECK_EQ(support_waiters(&address), 1);
+    lw_park_notify_(&address);
+    support_join(&second.thread);
+    __atomic_store_n(&hook_may_return, 1, __ATOMIC_RELEASE);
+    support_join(&first.thread);
+}
+
+TEST(a_hand_over_waits_for_no_waiter_that_was_woken)
+{
+    static int address;
+    how_waiter first, second;
+    start_behind_a_handler(&first, &second, &address);
+    second.granted = 7;
+    lw_park_notify_(&address);
+    CHECK_EQ(support_waiters(&address), 0);
+    support_join(&second.thread);
+    CHECK(second.token != 0);
+    __atomic_store_n(&hook_may_return, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&handler_may_return, 1, __ATOMIC_RELEASE);
+    support_join(&first.thread);
+    CHECK_EQ(first.token, 0);
 }
 
 /* It finds the object free, but has to attach before it can take it: the other is woken. */
