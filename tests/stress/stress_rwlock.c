@@ -240,7 +240,6 @@ static void use_and_free(void *arg)
     w.number = *(int *)arg;
     w.random = support_random_new(support_seed(), (uint64_t)w.number);
     w.slot = watchdog_enter("sharer", w.number);
-    support_keep_apart(w.number);
     for (;;) {
         shared_object *o;
         bool last;
