@@ -137,7 +137,7 @@ static uint64_t lock_window(void *local, int inside, int outside, bool timed)
     lock_user *u = (lock_user *)local;
     lock_shared *s = u->shared;
     uint64_t seed = 1, done = 0;
-    int64_t begin, before = 0, longest = 0;
+    int64_t begin, waited, before = 0, longest = 0;
     if (u->python)
         bench_python_attach(u->python);
     begin = bench_window_begin(&s->windows, u->index);
@@ -146,8 +146,10 @@ static uint64_t lock_window(void *local, int inside, int outside, bool timed)
         if (timed)
             before = bench_now();
         lock_take(&s->lock, &c);
-        if (timed && bench_now() - before > longest)
-            longest = bench_now() - before;
+        if (timed) {
+            waited = bench_now() - before;
+            longest = waited > longest ? waited : longest;
+        }
         s->counter = inside == 0 ? s->counter + 1 : gb_work(s->counter + 1, inside);
         gb_clobber();
         lock_drop(&s->lock, &c);

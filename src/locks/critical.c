@@ -285,10 +285,7 @@ lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, 
     if (count == 4) {
         mutexes[3] = d;
     }
-    if (a == b || b == c || c == d) {
-        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 0);
-    }
-    if (!lw_mutex_trylock(a)) {
+    if (a == b || b == c || c == d || !lw_mutex_trylock(a)) {
         return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 0);
     }
     if (!lw_mutex_trylock(b)) {

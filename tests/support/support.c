@@ -212,6 +212,36 @@ void support_keep_apart(int number)
 #endif
 }
 
+static int held_up, let_go;
+
+static void stay_in_handler(int number)
+{
+    (void)number;
+    __atomic_store_n(&held_up, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&let_go, __ATOMIC_ACQUIRE)) {
+        support_sleep(100000); /* a handler may wait by nothing better */
+    }
+}
+
+void support_hold_up(const support_thread *thread)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = stay_in_handler;
+    __atomic_store_n(&held_up, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&let_go, 0, __ATOMIC_RELAXED);
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    CHECK_EQ(pthread_kill(thread->id, SIGUSR1), 0);
+    while (!__atomic_load_n(&held_up, __ATOMIC_ACQUIRE)) {
+        support_sleep(100000);
+    }
+}
+
+void support_let_go(void)
+{
+    __atomic_store_n(&let_go, 1, __ATOMIC_RELEASE);
+}
+
 int support_fork(void (*fn)(void *arg), void *arg, char *output, size_t size)
 {
     int pipes[2] = {-1, -1}, status = 0;

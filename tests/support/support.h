@@ -74,6 +74,11 @@ void support_run(int n, support_thread_fn fn, void *args, size_t size);
  * one processor for as long as it likes. */
 void support_keep_apart(int number);
 
+/* Keeps a thread in a signal handler (SIGUSR1), and returns when it is there: what is woken or
+ * given to it meanwhile it does not see. One at a time, until support_let_go. */
+void support_hold_up(const support_thread *thread);
+void support_let_go(void);
+
 /* A step that threads agree on: waits (blocking) until *step reached `value`. */
 typedef struct support_step {
     pthread_mutex_t mutex;

@@ -397,30 +397,6 @@ static void let_them_starve(void)
     } while (shortest < 2 * MS);
 }
 
-/* A thread that is in a handler does not run on, so what it has it was given. */
-static int handler_entered, handler_may_return;
-
-static void stay_in_handler(int number)
-{
-    (void)number;
-    __atomic_store_n(&handler_entered, 1, __ATOMIC_RELEASE);
-    while (!__atomic_load_n(&handler_may_return, __ATOMIC_ACQUIRE)) {
-        support_sleep(100000);
-    }
-}
-
-static void hold_up(const support_thread *thread)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = stay_in_handler;
-    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
-    CHECK_EQ(pthread_kill(thread->id, SIGUSR1), 0);
-    while (!__atomic_load_n(&handler_entered, __ATOMIC_ACQUIRE)) {
-        support_sleep(100000);
-    }
-}
-
 TEST(who_has_starved_is_handed_the_mutex)
 {
     static lw_mutex_t m;
@@ -435,11 +411,11 @@ TEST(who_has_starved_is_handed_the_mutex)
     support_start(&second.thread, hold_until_told, &second);
     support_await_waiters(&m, 2);
     let_them_starve();
-    hold_up(&first.thread);
+    support_hold_up(&first.thread);
     lw_mutex_unlock(&m);
     /* Before unlock returned it was the other's, who has not run yet. */
     CHECK(!lw_mutex_trylock(&m));
-    __atomic_store_n(&handler_may_return, 1, __ATOMIC_RELEASE);
+    support_let_go();
     for (i = 0; !__atomic_load_n(&first.has, __ATOMIC_ACQUIRE); i++) {
         CHECK(i < 10000); /* a failure, and no hang */
         support_sleep(MS);

@@ -728,27 +728,15 @@ TEST(after_hook_may_end_a_timed_out_thread)
 
 /* ---- One wake at a time ---- */
 
-static int handler_entered, handler_may_return, hook_entered, hook_may_return, object_held;
-
-static void stay(int *entered, const int *may_return)
-{
-    __atomic_store_n(entered, 1, __ATOMIC_RELEASE);
-    while (!__atomic_load_n(may_return, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
-}
-
-static void stay_in_handler(int number)
-{
-    (void)number;
-    stay(&handler_entered, &handler_may_return);
-}
+static int hook_entered, hook_may_return, object_held;
 
 static void stay_in_hook(void *token)
 {
     CHECK(token == &hook_address);
-    if (!__atomic_load_n(&hook_entered, __ATOMIC_RELAXED)) {
-        stay(&hook_entered, &hook_may_return);
+    if (__atomic_exchange_n(&hook_entered, 1, __ATOMIC_ACQ_REL) == 0) {
+        while (!__atomic_load_n(&hook_may_return, __ATOMIC_ACQUIRE)) {
+            support_sleep(200000);
+        }
     }
 }
 
@@ -762,18 +750,11 @@ static bool validate_held(void *arg)
 
 static void start_behind_a_handler(how_waiter *first, how_waiter *second, const void *address)
 {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = stay_in_handler;
-    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
     lw_domain_set_block_hooks(&staying_hooks);
     __atomic_store_n(&object_held, 1, __ATOMIC_RELAXED);
     start_how_with(first, address, 0, validate_held, LW_WAIT_DEFAULT);
     start_how_with(second, address, 0, validate_held, LW_WAIT_ATTACHED);
-    CHECK_EQ(pthread_kill(first->thread.id, SIGUSR1), 0);
-    while (!__atomic_load_n(&handler_entered, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_hold_up(&first->thread);
     lw_park_notify_(address);
     CHECK_EQ(support_waiters(address), 1);
     lw_park_notify_(address); /* the first will look for itself */
@@ -793,7 +774,7 @@ TEST(releases_while_a_woken_waiter_gets_going_wake_no_other)
     static int address;
     how_waiter first, second;
     start_behind_a_handler(&first, &second, &address);
-    __atomic_store_n(&handler_may_return, 1, __ATOMIC_RELEASE);
+    support_let_go();
     await_hook();
     /* It has found the object held: who holds it wakes the second. */
     CHECK_EQ(support_waiters(&address), 1);
@@ -834,7 +815,7 @@ TEST(a_hand_over_waits_for_no_waiter_that_was_woken)
     support_join(&second.thread);
     CHECK(second.token != 0);
     __atomic_store_n(&hook_may_return, 1, __ATOMIC_RELEASE);
-    __atomic_store_n(&handler_may_return, 1, __ATOMIC_RELEASE);
+    support_let_go();
     support_join(&first.thread);
     CHECK_EQ(first.token, 0);
 }
@@ -849,7 +830,7 @@ TEST(woken_waiter_that_attaches_wakes_the_next)
     __atomic_store_n(&object_held, 0, __ATOMIC_RELAXED);
     lw_park_notify_(&address);
     CHECK_EQ(support_waiters(&address), 1);
-    __atomic_store_n(&handler_may_return, 1, __ATOMIC_RELEASE);
+    support_let_go();
     for (i = 0; support_waiters(&address) != 0; i++) {
         CHECK(i < 10000); /* a lost wake is a failure, and no hang */
         support_sleep(MS);
