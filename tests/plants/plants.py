@@ -405,11 +405,15 @@ PLANTS = (
             Edit(
                 THREAD,
                 "        held->state |= LW_HELD_ACTIVE_;\n    }\n    return true;",
+                "        static LW_TLS int within; /* a wait in here resumes, too */\n"
                 "        held->state |= LW_HELD_ACTIVE_;\n"
                 "        held = held->outer;\n"
-                "        if (held != NULL && !lw_held_is_active_(held) &&\n"
-                "            held->ops->take(held, -1, flags)) {\n"
-                "            held->state |= LW_HELD_ACTIVE_;\n"
+                "        if (within == 0 && held != NULL && !lw_held_is_active_(held)) {\n"
+                "            within = 1;\n"
+                "            if (held->ops->take(held, -1, flags)) {\n"
+                "                held->state |= LW_HELD_ACTIVE_;\n"
+                "            }\n"
+                "            within = 0;\n"
                 "        }\n    }\n    return true;",
             ),
         ),

@@ -136,9 +136,24 @@ uint64_t support_below(support_random *random, uint64_t n)
     return support_next(random) % n;
 }
 
+static __thread bool started;
+
+bool support_started(void)
+{
+    return started;
+}
+
+void support_end(int *ending)
+{
+    if (started && __atomic_exchange_n(ending, 0, __ATOMIC_RELAXED) != 0) {
+        pthread_exit(NULL);
+    }
+}
+
 static void *support_entry(void *arg)
 {
     support_thread *thread = (support_thread *)arg;
+    started = true;
     thread->fn(thread->arg);
     return NULL;
 }

@@ -65,6 +65,11 @@ typedef struct support_thread {
 } support_thread;
 
 void support_start(support_thread *thread, support_thread_fn fn, void *arg);
+/* Whether the calling thread is one of these. */
+bool support_started(void);
+/* For hooks: ends the calling thread if `*ending`, which becomes 0, and support_start started it.
+ * The main thread may happen to wait, too. */
+void support_end(int *ending);
 void support_join(support_thread *thread);
 /* Runs fn(&args[i * size]) on n threads at once and waits for them. */
 void support_run(int n, support_thread_fn fn, void *args, size_t size);

@@ -515,7 +515,7 @@ static void waits_detach(bool biased)
     support_join(&l.thread);
     CHECK_EQ(l.status, LW_TIMEOUT);
     CHECK_EQ(befores, 0);
-    start_locker(&l, &m, 3 * MS, LW_WAIT_DEFAULT);
+    start_locker(&l, &m, 100 * MS, LW_WAIT_DEFAULT);
     support_join(&l.thread);
     CHECK_EQ(l.status, LW_TIMEOUT);
     CHECK_EQ(befores, 1);
@@ -592,9 +592,7 @@ static int ending;
 static void hook_ends(void *token)
 {
     CHECK(token == &befores);
-    if (__atomic_exchange_n(&ending, 0, __ATOMIC_RELAXED) != 0) {
-        pthread_exit(NULL);
-    }
+    support_end(&ending);
 }
 
 /* The first of two sleepers is woken, and never returns: the other gets the lock. */
@@ -609,9 +607,9 @@ static void first_ends(bool biased, int64_t timeout_ns)
         (void)earn_bias(&m);
     }
     lw_biased_mutex_lock(&m);
-    start_locker(&first, &m, timeout_ns, LW_WAIT_DEFAULT);
-    start_locker(&second, &m, -1, LW_WAIT_DEFAULT);
     __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
+    start_locker(&first, &m, timeout_ns, LW_WAIT_DEFAULT);
+    start_locker(&second, &m, -1, LW_WAIT_ATTACHED); /* no hook: it is the first that ends */
     if (timeout_ns >= 0) {
         support_join(&first.thread);
         lw_biased_mutex_unlock(&m);

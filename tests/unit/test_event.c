@@ -221,7 +221,7 @@ TEST(who_ends_while_it_attaches_takes_nothing_along)
     CHECK_EQ(ends.done, 0);
     CHECK_EQ(stays.status, LW_OK);
     lw_event_reset(&e);
-    begin_waiter(&ends, &e, 3 * MS, LW_WAIT_DEFAULT);
+    begin_waiter(&ends, &e, 100 * MS, LW_WAIT_DEFAULT);
     support_join(&ends.thread);
     CHECK_EQ(ends.done, 0);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&e.word), 0);

@@ -238,7 +238,7 @@ TEST(who_ends_while_it_attaches_has_arrived)
     lw_latch_t l = LW_LATCH_INIT(2);
     waiter ends, stays;
     lw_domain_set_block_hooks(&hooks);
-    begin_waiter(&ends, &l, 3 * MS, LW_WAIT_DEFAULT, true);
+    begin_waiter(&ends, &l, 100 * MS, LW_WAIT_DEFAULT, true);
     support_join(&ends.thread);
     CHECK_EQ(ends.done, 0);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&l.word), LW_LATCH_ONE_);

@@ -206,9 +206,7 @@ static void hook_after(void *token)
 {
     CHECK(token == &befores);
     __atomic_fetch_add(&afters, 1, __ATOMIC_RELAXED);
-    if (__atomic_exchange_n(&ending, 0, __ATOMIC_RELAXED) != 0) {
-        pthread_exit(NULL);
-    }
+    support_end(&ending);
 }
 
 static const lw_block_hooks hooks = {hook_before, hook_after};

@@ -694,7 +694,7 @@ static void check_after_hook(bool ends, bool wake)
     end_thread = ends;
     waiters_at_after = 99;
     lw_domain_set_block_hooks(&hooks);
-    launch_waiter(&w, &address, wake ? -1 : 3 * MS, LW_WAIT_DEFAULT);
+    launch_waiter(&w, &address, wake ? -1 : 100 * MS, LW_WAIT_DEFAULT);
     if (wake) {
         support_await_waiters(&address, 1);
         CHECK_EQ(lw_unpark_one(&address, NULL, NULL).woken, 1);

@@ -513,7 +513,7 @@ TEST(waits_detach_unless_told_not_to)
         start(&waiter, &l, i == 0 ? WRITES : READS, 3 * MS, LW_WAIT_ATTACHED, NULL);
         finish(&waiter, LW_TIMEOUT);
         CHECK_EQ(befores, 0);
-        start(&waiter, &l, i == 0 ? WRITES : READS, 3 * MS, LW_WAIT_DEFAULT, NULL);
+        start(&waiter, &l, i == 0 ? WRITES : READS, 100 * MS, LW_WAIT_DEFAULT, NULL);
         finish(&waiter, LW_TIMEOUT);
         CHECK_EQ(befores, 1);
         CHECK_EQ(afters, 1);
@@ -565,9 +565,7 @@ TEST(signal_interrupts_who_asked_for_it)
 static void hook_ends(void *token)
 {
     CHECK(token == &befores);
-    if (__atomic_exchange_n(&ending, 0, __ATOMIC_RELAXED) != 0) {
-        pthread_exit(NULL);
-    }
+    support_end(&ending);
 }
 
 TEST(writer_that_ends_while_it_attaches_lets_go)
@@ -579,9 +577,9 @@ TEST(writer_that_ends_while_it_attaches_lets_go)
     lw_domain_set_block_hooks(&hooks);
     for (i = 0; i < 2; i++) { /* after a time-out, after a wake */
         lw_shared_rwlock_read_lock(&l);
+        __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
         start(&writer, &l, WRITES, i == 0 ? 50 * MS : -1, LW_WAIT_DEFAULT, NULL);
         start(&reader, &l, READS, -1, LW_WAIT_ATTACHED, NULL);
-        __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
         if (i == 1) {
             lw_shared_rwlock_read_unlock(&l);
         }
@@ -842,12 +840,12 @@ TEST(fork_while_it_attaches_after_a_wait)
     locker k;
     lw_domain_set_block_hooks(&hooks);
     first_process = getpid();
+    lw_shared_rwlock_read_lock(&l);
+    __atomic_store_n(&forks_in_hook, 1, __ATOMIC_RELAXED);
     memset(&k, 0, sizeof k);
     k.lock = &l;
     k.writes = true;
-    k.timeout_ns = 2 * MS;
-    lw_shared_rwlock_read_lock(&l);
-    __atomic_store_n(&forks_in_hook, 1, __ATOMIC_RELAXED);
+    k.timeout_ns = 100 * MS;
     support_run(1, wait_and_fork, &k, sizeof k);
     CHECK_EQ(forks_in_hook, 0);
     lw_shared_rwlock_read_unlock(&l);
