@@ -332,3 +332,32 @@ void support_await_waiters(const void *address, size_t count)
         support_sleep(200000);
     }
 }
+
+typedef struct support_newcomer {
+    const void *addresses[2];
+    int64_t now_ns, since_ns;
+    bool found;
+} support_newcomer;
+
+static void support_visit_newcomer(void *arg, const void *address, int64_t waited_ns)
+{
+    support_newcomer *n = (support_newcomer *)arg;
+    if ((address == n->addresses[0] || address == n->addresses[1]) &&
+        n->now_ns - waited_ns >= n->since_ns) {
+        n->found = true;
+    }
+}
+
+void support_await_newcomer(const void *address, const void *other, int64_t since_ns,
+                            const int *done)
+{
+    support_newcomer n = {{address, other}, 0, since_ns, false};
+    for (;;) {
+        n.now_ns = support_now(); /* before the report: who was there before is never found */
+        lw_park_report(support_visit_newcomer, &n);
+        if (n.found || __atomic_load_n(done, __ATOMIC_ACQUIRE) != 0) {
+            return;
+        }
+        support_sleep(200000);
+    }
+}

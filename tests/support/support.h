@@ -108,6 +108,10 @@ void support_fork_ok(void (*fn)(void *arg), void *arg);
 
 /* Waits until `count` threads sleep in the library on `address`. */
 void support_await_waiters(const void *address, size_t count);
+/* Until somebody waits at one of the addresses who came after `since_ns`, a support_now(), or
+ * `*done`. A count tells nothing where others may leave. */
+void support_await_newcomer(const void *address, const void *other, int64_t since_ns,
+                            const int *done);
 size_t support_waiters(const void *address);
 
 #ifdef __cplusplus

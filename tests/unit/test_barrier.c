@@ -50,11 +50,9 @@ static void begin_party(party *p, lw_barrier_t *b, lw_barrier_action_fn action, 
 static void start_party(party *p, lw_barrier_t *b, lw_barrier_action_fn action, int64_t timeout_ns,
                         unsigned flags)
 {
-    size_t before = waiters_of(b);
+    int64_t since_ns = support_now();
     begin_party(p, b, action, timeout_ns, flags);
-    while (waiters_of(b) <= before && !__atomic_load_n(&p->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(lw_park_beside_(b), NULL, since_ns, &p->done);
 }
 
 static void join_party(party *p, lw_status status)

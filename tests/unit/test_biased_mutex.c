@@ -270,16 +270,14 @@ static int entered;
 /* Returns when it sleeps, or has given up already. */
 static void start_locker(locker *l, lw_biased_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = waiters_of(m);
+    int64_t since_ns = support_now();
     memset(l, 0, sizeof *l);
     l->mutex = m;
     l->timeout_ns = timeout_ns;
     l->flags = flags;
     l->entered = &entered;
     support_start(&l->thread, lock_once, l);
-    while (waiters_of(m) <= before && !__atomic_load_n(&l->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(m, lw_biased_mutex_exit_(m), since_ns, &l->done);
 }
 
 /* The first waits for who is inside, the others for it. */

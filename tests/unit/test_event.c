@@ -80,11 +80,9 @@ static void begin_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned 
 /* Returns when it sleeps, or has given up already. */
 static void start_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = waiters_of(e);
+    int64_t since_ns = support_now();
     begin_waiter(w, e, timeout_ns, flags);
-    while (waiters_of(e) <= before && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(lw_park_beside_(e), NULL, since_ns, &w->done);
 }
 
 enum { N = 6 };

@@ -82,11 +82,9 @@ static void begin_waiter(waiter *w, lw_latch_t *l, int64_t timeout_ns, unsigned 
 /* Returns when it sleeps, or has given up already. */
 static void start_waiter(waiter *w, lw_latch_t *l, int64_t timeout_ns, unsigned flags, bool arrives)
 {
-    size_t before = waiters_of(l);
+    int64_t since_ns = support_now();
     begin_waiter(w, l, timeout_ns, flags, arrives);
-    while (waiters_of(l) <= before && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(lw_park_beside_(l), NULL, since_ns, &w->done);
 }
 
 enum { N = 5 };

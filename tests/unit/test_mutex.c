@@ -91,16 +91,14 @@ static int entered;
 /* Returns when it sleeps, or has given up already. */
 static void start_locker(locker *l, lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = support_waiters(m);
+    int64_t since_ns = support_now();
     memset(l, 0, sizeof *l);
     l->mutex = m;
     l->timeout_ns = timeout_ns;
     l->flags = flags;
     l->entered = &entered;
     support_start(&l->thread, lock_once, l);
-    while (support_waiters(m) <= before && !__atomic_load_n(&l->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(m, NULL, since_ns, &l->done);
 }
 
 TEST(waiters_get_it_one_after_the_other)

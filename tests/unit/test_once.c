@@ -118,14 +118,12 @@ static void call_once(void *arg)
 /* Returns when it waits, or is done already. */
 static void start_caller(caller *c, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = support_waiters(&once);
+    int64_t since_ns = support_now();
     memset(c, 0, sizeof *c);
     c->timeout_ns = timeout_ns;
     c->flags = flags;
     support_start(&c->thread, call_once, c);
-    while (support_waiters(&once) <= before && !__atomic_load_n(&c->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(&once, NULL, since_ns, &c->done);
 }
 
 enum { N = 5 };

@@ -74,11 +74,9 @@ static void launch_waiter(waiter *w, const void *address, int64_t timeout_ns, un
 /* Returns when it is in the queue, or has given up already. */
 static void start_waiter(waiter *w, const void *address, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = support_waiters(address);
+    int64_t since_ns = support_now();
     launch_waiter(w, address, timeout_ns, flags);
-    while (support_waiters(address) <= before && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(address, NULL, since_ns, &w->done);
 }
 
 TEST(validate_no_does_not_sleep)

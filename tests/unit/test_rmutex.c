@@ -106,15 +106,13 @@ static void lock_twice(void *arg)
 /* Returns when it sleeps, or has given up already. */
 static void start_locker(locker *l, lw_rmutex_t *m, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = support_waiters(&m->mutex);
+    int64_t since_ns = support_now();
     memset(l, 0, sizeof *l);
     l->mutex = m;
     l->timeout_ns = timeout_ns;
     l->flags = flags;
     support_start(&l->thread, lock_twice, l);
-    while (support_waiters(&m->mutex) <= before && !__atomic_load_n(&l->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(&m->mutex, NULL, since_ns, &l->done);
 }
 
 TEST(others_wait_until_the_last_level)

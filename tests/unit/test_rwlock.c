@@ -142,11 +142,9 @@ static void launch(locker *k, lw_rwlock_t *l, int writes, int64_t timeout_ns, un
 static void start(locker *k, lw_rwlock_t *l, int writes, int64_t timeout_ns, unsigned flags,
                   support_step *until)
 {
-    size_t before = sleepers(l);
+    int64_t since_ns = support_now();
     launch(k, l, writes, timeout_ns, flags, until);
-    while (sleepers(l) <= before && !__atomic_load_n(&k->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(l, lw_park_late_(l), since_ns, &k->done);
 }
 
 static void await_turn(const locker *k)

@@ -101,11 +101,9 @@ static void begin_waiter(waiter *w, lw_sem_t *s, int64_t timeout_ns, unsigned fl
 /* Returns when it sleeps, or has given up already. */
 static void start_waiter(waiter *w, lw_sem_t *s, int64_t timeout_ns, unsigned flags)
 {
-    size_t before = support_waiters(s);
+    int64_t since_ns = support_now();
     begin_waiter(w, s, timeout_ns, flags);
-    while (support_waiters(s) <= before && !__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
-        support_sleep(200000);
-    }
+    support_await_newcomer(s, NULL, since_ns, &w->done);
 }
 
 static void join_acquirer(waiter *w)
