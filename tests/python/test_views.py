@@ -158,7 +158,9 @@ def agrees(operation, make_left, make_right):
         return False
     # Here dict's operator comes first. It takes ours for any iterable, and leaves comparison to it.
     if operation in (operator.eq, operator.ne):
-        return ours == outcome(operation, make_right(dict), make_left(dict))
+        return any(
+            ours == outcome(operation, make_right(in_order(n)), make_left(dict)) for n in range(6)
+        )
     if operation in ARITHMETIC:
         return ours == outcome(operation, make_left(dict), list(make_right(ConcurrentDict)))
     return False
