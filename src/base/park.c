@@ -417,8 +417,8 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
 {
     lw_domain *d = lw_domain_get();
     lw_park_queue *q = lw_park_queue_of(d, address);
-    int64_t deadline_ns = -1;
     int64_t now_ns = lw_now_();
+    int64_t deadline_ns = lw_deadline_from_(now_ns, timeout_ns);
     uint32_t since_fork;
     uint32_t ticket = how->announce ? lw_park_announce_(address) : 0;
     lw_status status;
@@ -426,9 +426,6 @@ lw_status lw_park_with_(const void *address, const lw_park_how_ *how, int64_t ti
     bool held;
     lw_waiter w;
 
-    if (timeout_ns >= 0) {
-        deadline_ns = lw_deadline_from_(now_ns, timeout_ns);
-    }
     LW_PLAIN_SET(w.address, address);
     LW_PLAIN_SET(w.how, how);
     LW_PLAIN_SET(w.token, 0);

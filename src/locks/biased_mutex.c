@@ -139,7 +139,7 @@ static void lw_biased_lost(void *arg)
 static lw_status lw_biased_pause(lw_biased_wait *w)
 {
     lw_park_how_ how = {lw_biased_validate, NULL, NULL, NULL, lw_biased_lost, w, 0, false, false};
-    int64_t left_ns = -1;
+    int64_t left_ns;
     lw_status status;
     if (w->deadline_ns == 0) {
         return LW_TIMEOUT;
@@ -150,11 +150,9 @@ static lw_status lw_biased_pause(lw_biased_wait *w)
     if (!lw_park_ticket_holds_(w->ticket)) {
         w->ticket = lw_park_announce_(w->address);
     }
-    if (w->deadline_ns > 0) {
-        left_ns = w->deadline_ns - lw_now_();
-        if (left_ns <= 0) {
-            return LW_TIMEOUT;
-        }
+    left_ns = lw_left_(w->deadline_ns);
+    if (left_ns == 0) {
+        return LW_TIMEOUT;
     }
     w->held |= lw_held_suspend_(); /* resumed without a claim, or at once */
     status = lw_park_with_(w->address, &how, left_ns, w->flags, NULL);
@@ -279,10 +277,7 @@ static lw_status lw_biased_lock_by(lw_biased_mutex_t *m, lw_thread *self, int64_
 static LW_NOINLINE lw_status lw_biased_lock(lw_biased_mutex_t *m, lw_thread *self,
                                             int64_t timeout_ns, unsigned flags)
 {
-    int64_t deadline_ns = timeout_ns < 0 ? -1 : 0;
-    if (timeout_ns > 0) {
-        deadline_ns = lw_deadline_(timeout_ns);
-    }
+    int64_t deadline_ns = timeout_ns == 0 ? 0 : lw_deadline_(timeout_ns);
     for (;;) {
         bool held = false;
         lw_status status = lw_biased_lock_by(m, self, deadline_ns, flags, &held);

@@ -77,16 +77,9 @@ static void lw_critical_take_each(void *arg)
     lw_critical_taking *t = (lw_critical_taking *)arg;
     lw_mutex_t **set = lw_critical_set(t->section);
     uint32_t count = lw_critical_count(t->section);
-    int64_t deadline_ns = -1, left_ns = t->timeout_ns;
-    if (left_ns > 0) {
-        deadline_ns = lw_deadline_(left_ns);
-    }
+    int64_t deadline_ns = lw_deadline_(t->timeout_ns);
     for (; t->taken < count; t->taken++) {
-        if (deadline_ns >= 0 && t->taken > 0) {
-            left_ns = deadline_ns - lw_now_();
-            left_ns = left_ns < 0 ? 0 : left_ns;
-        }
-        t->status = lw_mutex_lock_flags(set[t->taken], left_ns, t->flags);
+        t->status = lw_mutex_lock_flags(set[t->taken], lw_left_(deadline_ns), t->flags);
         if (t->status != LW_OK) {
             lw_critical_drop(t->section, t->taken);
             return;
@@ -165,7 +158,7 @@ static bool lw_critical_try(lw_critical_t *c)
 /* Of a section that is not begun: its set and count are there. */
 static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigned flags)
 {
-    int64_t deadline_ns = timeout_ns <= 0 ? timeout_ns : lw_deadline_(timeout_ns);
+    int64_t deadline_ns = timeout_ns == 0 ? 0 : lw_deadline_(timeout_ns);
     unsigned looks = 0;
     c->root = lw_held_root_();
     c->held.outer = *c->root;
@@ -177,14 +170,10 @@ static lw_status lw_critical_enter(lw_critical_t *c, int64_t timeout_ns, unsigne
         if (lw_park_spin_(&looks, deadline_ns)) {
             continue;
         }
-        if (timeout_ns > 0) {
-            timeout_ns = deadline_ns - lw_now_();
-            timeout_ns = timeout_ns < 0 ? 0 : timeout_ns;
-        }
         /* Before the wait, and not in it: nothing of the outer sections may be taken again until
          * this one ends. */
         (void)lw_held_suspend_();
-        status = lw_critical_take_for(c, timeout_ns, flags);
+        status = lw_critical_take_for(c, lw_left_(deadline_ns), flags);
         if (status != LW_OK) {
             (void)lw_held_resume_(-1, flags & LW_WAIT_ATTACHED);
             return status;

@@ -57,7 +57,7 @@ static void lw_mutex_lost(void *arg)
 
 LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
-    int64_t deadline_ns = -1;
+    int64_t deadline_ns;
     unsigned looks = 0;
     lw_mutex_wait w;
     lw_park_how_ how = {
@@ -67,9 +67,7 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
     }
     w.mutex = m;
     w.since_ns = 0;
-    if (timeout_ns > 0) {
-        deadline_ns = lw_deadline_(timeout_ns);
-    }
+    deadline_ns = lw_deadline_(timeout_ns);
     for (;;) {
         int64_t left_ns = -1;
         uint32_t word = lw_atomic_load_relaxed_u32(&m->word);

@@ -55,16 +55,13 @@ static void lw_once_lost(void *arg)
 LW_COLD lw_status lw_once_begin_slow_(lw_once_t *o, int64_t timeout_ns, unsigned flags)
 {
     lw_domain *d = lw_domain_get();
-    int64_t deadline_ns = -1;
+    int64_t deadline_ns = lw_deadline_(timeout_ns);
     lw_once_wait w;
     lw_park_how_ how = {lw_once_validate, NULL, NULL, NULL, lw_once_lost, &w, 0, false, true};
     w.once = o;
     w.address = &o->word;
-    if (timeout_ns > 0) {
-        deadline_ns = lw_deadline_(timeout_ns);
-    }
     for (;;) {
-        int64_t left_ns = timeout_ns;
+        int64_t left_ns;
         lw_status status;
         /* (3) acquire: pairs with the release (2). */
         w.seen = lw_atomic_load_acquire_u64(&o->word);
@@ -84,11 +81,9 @@ LW_COLD lw_status lw_once_begin_slow_(lw_once_t *o, int64_t timeout_ns, unsigned
         if (lw_once_is_mine(w.seen)) {
             return LW_BUSY;
         }
-        if (deadline_ns >= 0) {
-            left_ns = deadline_ns - lw_now_();
-            if (left_ns <= 0) {
-                return LW_TIMEOUT;
-            }
+        left_ns = lw_left_(deadline_ns);
+        if (left_ns == 0) {
+            return LW_TIMEOUT;
         }
         status = lw_park_with_(w.address, &how, left_ns, flags, NULL);
         if (status == LW_TIMEOUT || status == LW_INTERRUPTED) {

@@ -165,22 +165,14 @@ static void lw_rwlock_lost(void *arg)
     }
 }
 
-static int64_t lw_rwlock_deadline(int64_t timeout_ns)
-{
-    return timeout_ns < 0 ? -1 : lw_deadline_(timeout_ns);
-}
-
 /* LW_OK: woken, or need not sleep; w->token says whether the lock was handed over. */
 static lw_status lw_rwlock_sleep(const void *address, lw_park_how_ *how, int64_t deadline_ns,
                                  unsigned flags, uintptr_t *token)
 {
-    int64_t left_ns = -1;
+    int64_t left_ns = lw_left_(deadline_ns);
     lw_status status;
-    if (deadline_ns >= 0) {
-        left_ns = deadline_ns - lw_now_();
-        if (left_ns <= 0) {
-            return LW_TIMEOUT;
-        }
+    if (left_ns == 0) {
+        return LW_TIMEOUT;
     }
     status = lw_park_with_(address, how, left_ns, flags, token);
     return status == LW_AGAIN ? LW_OK : status;
@@ -233,7 +225,7 @@ LW_COLD lw_status lw_rwlock_read_slow_(lw_rwlock_t *l, int64_t timeout_ns, unsig
     if (timeout_ns == 0) {
         return LW_TIMEOUT;
     }
-    deadline_ns = lw_rwlock_deadline(timeout_ns);
+    deadline_ns = lw_deadline_(timeout_ns);
     for (;;) {
         lw_status status;
         uint32_t word = lw_atomic_load_relaxed_u32(&l->word);
@@ -340,7 +332,7 @@ static lw_status lw_rwlock_write(lw_rwlock_wait *w, int64_t timeout_ns, int64_t 
 LW_COLD lw_status lw_rwlock_write_slow_(lw_rwlock_t *l, int64_t timeout_ns, unsigned flags)
 {
     lw_rwlock_wait w = {l, true, 0, 0};
-    int64_t deadline_ns = lw_rwlock_deadline(timeout_ns);
+    int64_t deadline_ns = lw_deadline_(timeout_ns);
     for (;;) {
         bool held = false;
         lw_status status = lw_rwlock_write(&w, timeout_ns, deadline_ns, flags, &held);

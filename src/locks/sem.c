@@ -91,15 +91,12 @@ static void lw_sem_lost(void *arg)
 LW_COLD lw_status lw_sem_acquire_slow_(lw_sem_t *s, int64_t timeout_ns, unsigned flags)
 {
     lw_park_how_ how = {lw_sem_validate, lw_sem_leave, NULL, NULL, lw_sem_lost, s, 0, false, true};
-    int64_t deadline_ns = -1, left_ns = -1;
+    int64_t deadline_ns, left_ns = timeout_ns;
     if (timeout_ns == 0) {
         return LW_TIMEOUT;
     }
     how.since_ns = lw_now_();
-    if (timeout_ns > 0) {
-        deadline_ns = lw_deadline_from_(how.since_ns, timeout_ns);
-        left_ns = timeout_ns;
-    }
+    deadline_ns = lw_deadline_from_(how.since_ns, timeout_ns);
     for (;;) {
         lw_status status = lw_park_with_(s, &how, left_ns, flags, NULL);
         if (status == LW_TIMEOUT || status == LW_INTERRUPTED) {
@@ -108,11 +105,9 @@ LW_COLD lw_status lw_sem_acquire_slow_(lw_sem_t *s, int64_t timeout_ns, unsigned
         if (lw_sem_try_acquire(s)) {
             return LW_OK;
         }
-        if (deadline_ns >= 0) {
-            left_ns = deadline_ns - lw_now_();
-            if (left_ns <= 0) {
-                return LW_TIMEOUT;
-            }
+        left_ns = lw_left_(deadline_ns);
+        if (left_ns == 0) {
+            return LW_TIMEOUT;
         }
     }
 }

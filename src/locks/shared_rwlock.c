@@ -162,15 +162,13 @@ static lw_status lw_shared_rwlock_await(lw_shared_rwlock_wait *w, int64_t deadli
     unsigned looks = 0;
     while (lw_shared_rwlock_held(w->record, w->lock)) {
         lw_status status;
-        int64_t left_ns = -1;
+        int64_t left_ns;
         if (lw_park_spin_(&looks, deadline_ns)) {
             continue;
         }
-        if (deadline_ns >= 0) {
-            left_ns = deadline_ns - lw_now_();
-            if (left_ns <= 0) {
-                return LW_TIMEOUT;
-            }
+        left_ns = lw_left_(deadline_ns);
+        if (left_ns == 0) {
+            return LW_TIMEOUT;
         }
         if (!lw_park_ticket_holds_(w->ticket)) {
             w->ticket = lw_park_announce_(address);
@@ -186,17 +184,13 @@ static lw_status lw_shared_rwlock_await(lw_shared_rwlock_wait *w, int64_t deadli
 }
 
 /* Leaves it to the caller to resume critical sections. */
-static lw_status lw_shared_rwlock_write(lw_shared_rwlock_t *l, int64_t deadline_ns,
-                                        int64_t timeout_ns, unsigned flags, bool *held)
+static lw_status lw_shared_rwlock_write(lw_shared_rwlock_t *l, int64_t deadline_ns, unsigned flags,
+                                        bool *held)
 {
     lw_domain *d = lw_domain_get();
     lw_shared_rwlock_wait w = {l, NULL, 0, false};
     lw_status status;
-    if (timeout_ns > 0) {
-        timeout_ns = deadline_ns - lw_now_();
-        timeout_ns = timeout_ns < 0 ? 0 : timeout_ns;
-    }
-    status = lw_rwlock_write_lock_flags(&l->base, timeout_ns, flags);
+    status = lw_rwlock_write_lock_flags(&l->base, lw_left_(deadline_ns), flags);
     if (status != LW_OK) {
         return status;
     }
@@ -225,17 +219,14 @@ lw_status lw_shared_rwlock_write_lock_flags(lw_shared_rwlock_t *l, int64_t timeo
                                             unsigned flags)
 {
     lw_record *self = lw_thread_record_(lw_domain_get());
-    int64_t deadline_ns = -1;
+    int64_t deadline_ns = lw_deadline_(timeout_ns);
     if (self != NULL && (lw_shared_rwlock_slot(&self->head, l) != NULL ||
                          lw_shared_rwlock_slot(&self->head, lw_shared_rwlock_counted(l)) != NULL)) {
         return LW_BUSY;
     }
-    if (timeout_ns >= 0) {
-        deadline_ns = lw_deadline_(timeout_ns);
-    }
     for (;;) {
         bool held = false;
-        lw_status status = lw_shared_rwlock_write(l, deadline_ns, timeout_ns, flags, &held);
+        lw_status status = lw_shared_rwlock_write(l, deadline_ns, flags, &held);
         if (!held || lw_held_settle_(status == LW_OK, flags)) {
             return status;
         }

@@ -84,14 +84,24 @@ LW_API bool lw_rawlock_forked_(lw_rawlock *lock);
 
 /* Nanoseconds of a clock that only goes forward. */
 LW_API int64_t lw_now_(void);
-/* When so many nanoseconds from `now_ns` on have passed, as far as the clock goes. */
+/* When so many nanoseconds from `now_ns` on have passed, as far as the clock goes. No limit is -1
+ * here. */
 static inline int64_t lw_deadline_from_(int64_t now_ns, int64_t timeout_ns)
 {
+    if (timeout_ns < 0) {
+        return -1;
+    }
     return timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
 }
 static inline int64_t lw_deadline_(int64_t timeout_ns)
 {
-    return lw_deadline_from_(lw_now_(), timeout_ns);
+    return timeout_ns < 0 ? -1 : lw_deadline_from_(lw_now_(), timeout_ns);
+}
+/* How long until then: 0 once it has passed, -1 without a limit. */
+static inline int64_t lw_left_(int64_t deadline_ns)
+{
+    int64_t left_ns = deadline_ns < 0 ? -1 : deadline_ns - lw_now_();
+    return deadline_ns >= 0 && left_ns < 0 ? 0 : left_ns;
 }
 /* Not 0. Of two threads that are alive at the same time it differs in the bits 6 to 51: it is the
  * address of something that is larger than that. A thread may get the number of one that is

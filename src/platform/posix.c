@@ -49,8 +49,7 @@ lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interrupt
         {
             struct timespec at;
 #if defined(__APPLE__)
-            int64_t left = until - lw_now_();
-            left = left < 0 ? 0 : left;
+            int64_t left = lw_left_(until);
             at.tv_sec = (time_t)(left / 1000000000);
             at.tv_nsec = (long)(left % 1000000000);
             error = pthread_cond_timedwait_relative_np(&parker->cond, &parker->mutex, &at);

@@ -52,8 +52,8 @@ lw_status lw_parker_wait_(lw_parker *parker, int64_t deadline_ns, bool interrupt
             return LW_OK;
         }
         if (deadline_ns >= 0) {
-            int64_t left_ns = deadline_ns - lw_now_();
-            if (left_ns <= 0) {
+            int64_t left_ns = lw_left_(deadline_ns);
+            if (left_ns == 0) {
                 /* Look once more: a wake that came first counts. */
                 return lw_atomic_load_acquire_u32(&parker->state) == 0 ? LW_OK : LW_TIMEOUT;
             }

@@ -413,10 +413,7 @@ int lw_py_set_error(lw_status status)
 
 lw_status lw_py_wait_interruptible(lw_py_wait_fn wait, void *arg, int64_t timeout_ns)
 {
-    int64_t deadline_ns = -1, left_ns = timeout_ns;
-    if (timeout_ns > 0) {
-        deadline_ns = lw_deadline_(timeout_ns);
-    }
+    int64_t deadline_ns = lw_deadline_(timeout_ns), left_ns = timeout_ns;
     for (;;) {
         lw_status status = wait(arg, left_ns, LW_WAIT_INTERRUPTIBLE);
         if (status != LW_INTERRUPTED && status != LW_AGAIN) {
@@ -425,10 +422,7 @@ lw_status lw_py_wait_interruptible(lw_py_wait_fn wait, void *arg, int64_t timeou
         if (PyErr_CheckSignals() < 0) {
             return LW_INTERRUPTED;
         }
-        if (deadline_ns >= 0) {
-            left_ns = deadline_ns - lw_now_();
-            left_ns = left_ns < 0 ? 0 : left_ns;
-        }
+        left_ns = lw_left_(deadline_ns);
     }
 }
 
