@@ -52,7 +52,7 @@ typedef struct lw_biased_mutex {
 LW_API lw_status lw_biased_mutex_lock_slow_(lw_biased_mutex_t *m, int64_t timeout_ns,
                                             unsigned flags);
 LW_API void lw_biased_mutex_unlock_slow_(lw_biased_mutex_t *m);
-LW_API void lw_biased_mutex_back_out_(lw_biased_mutex_t *m, lw_atomic_ptr *slot);
+LW_API void lw_biased_mutex_back_out_(lw_biased_mutex_t *m, lw_thread *self);
 LW_API void lw_biased_mutex_assert_held_(const lw_biased_mutex_t *m);
 
 /* Sets the bytes of an unlocked mutex. Not needed for zeroed memory. */
@@ -78,7 +78,9 @@ static inline const void *lw_biased_mutex_exit_(const lw_biased_mutex_t *m)
  * by the same slot locks this one without its bias. */
 static inline lw_atomic_ptr *lw_biased_mutex_slot_(lw_thread *thread, const lw_biased_mutex_t *m)
 {
-    return &thread->biased[lw_park_index_(lw_biased_mutex_exit_(m)) & (LW_BIASED_SLOTS - 1)];
+    /* Knuth's multiplicative hashing: the high bits of the product depend on all of the factor. */
+    uint32_t h = (uint32_t)(uintptr_t)m * UINT32_C(0x9e3779b1);
+    return &thread->biased[(size_t)(h >> 29) & (LW_BIASED_SLOTS - 1)];
 }
 
 /* The calling thread had the bias when it looked at the word. */
@@ -96,7 +98,7 @@ static inline bool lw_biased_mutex_enter_by_(lw_biased_mutex_t *m, lw_thread *se
     if (LW_LIKELY(lw_atomic_load_relaxed_ptr(&m->word) == self)) {
         return true;
     }
-    lw_biased_mutex_back_out_(m, slot);
+    lw_biased_mutex_back_out_(m, self);
     return false;
 }
 
@@ -107,14 +109,17 @@ static inline bool lw_biased_mutex_enter_(lw_biased_mutex_t *m)
            lw_biased_mutex_enter_by_(m, self);
 }
 
-static inline void lw_biased_mutex_leave_(const lw_biased_mutex_t *m, lw_atomic_ptr *slot)
+/* The calling thread empties its slot. */
+static inline void lw_biased_mutex_leave_(const lw_biased_mutex_t *m, lw_thread *self,
+                                          lw_atomic_ptr *slot)
 {
     /* (3) release: pairs with the acquire (6). From here on the mutex may be gone. */
     lw_atomic_store_release_ptr(slot, NULL);
-    /* (4) As (4) in mutex.h, for the claimer that is about to sleep. */
+    /* (4) The cheap half of the same fence: either this look sees that a claimer waits, or the
+     * claimer sees the slot empty. */
     lw_fence_light();
-    if (lw_park_announced_(lw_biased_mutex_exit_(m))) {
-        lw_park_notify_(lw_biased_mutex_exit_(m));
+    if (LW_UNLIKELY(lw_atomic_load_relaxed_u32(&self->biased_awaited) != 0)) {
+        (void)lw_unpark_one(lw_biased_mutex_exit_(m), NULL, NULL);
     }
 }
 
@@ -161,7 +166,7 @@ static inline void lw_biased_mutex_unlock(lw_biased_mutex_t *m)
         lw_atomic_ptr *slot = lw_biased_mutex_slot_(self, m);
         /* Only this thread writes it: it is inside by its bias, or by the word. */
         if (LW_LIKELY(lw_atomic_load_relaxed_ptr(slot) == &m->word)) {
-            lw_biased_mutex_leave_(m, slot);
+            lw_biased_mutex_leave_(m, self, slot);
             return;
         }
     }

@@ -51,8 +51,8 @@ struct lw_held_ {
 /* In such a slot: the lock counts this one, too. */
 #define LW_THREAD_READ_COUNTED_ ((uintptr_t)1)
 
-/* Which of a thread's biased mutexes share a slot depends on their addresses. A power of two; a
- * part of the ABI. */
+/* Which of a thread's biased mutexes share a slot depends on their addresses. A power of two, 8 at
+ * most; a part of the ABI. */
 #if !defined(LW_ATOMIC_RELACY)
 #define LW_BIASED_SLOTS 8
 #endif
@@ -81,7 +81,8 @@ struct lw_thread {
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_ptr reads[LW_THREAD_READS_];
     /* biased_mutex.h. Written by the owner alone, read by whoever takes a bias back. */
     lw_atomic_ptr biased[LW_BIASED_SLOTS]; /* words of the mutexes it is in, or about to be */
-    uint32_t biased_locked;                /* how many it has locked without the bias */
+    lw_atomic_u32 biased_awaited; /* by how many: written by those, read by the owner */
+    uint32_t biased_locked;       /* how many it has locked without the bias */
 };
 
 /* Each copy of the library caches the record in a thread-local slot of its own; the record lists

@@ -123,6 +123,11 @@ uint32_t lw_park_announce_(const void *address)
     return ticket;
 }
 
+uint32_t lw_park_ticket_(void)
+{
+    return lw_park_ticket(lw_domain_get());
+}
+
 bool lw_park_ticket_holds_(uint32_t ticket)
 {
     return ticket != 0 && ticket == lw_park_ticket(lw_domain_get());

@@ -386,6 +386,7 @@ static void lw_fork_child(void)
     for (r = (lw_record *)lw_atomic_load_relaxed_ptr(&d->records); r != NULL;
          r = LW_PLAIN_GET(r->next)) {
         (void)lw_rawlock_forked_(&r->ref_lock);
+        lw_atomic_store_relaxed_u32(&r->head.biased_awaited, 0); /* by threads of the parent */
         if (r == self) {
             lw_record_unclaim(r);
             continue;

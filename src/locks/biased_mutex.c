@@ -72,10 +72,10 @@ bool lw_biased_mutex_is_locked(const lw_biased_mutex_t *m)
     }
 }
 
-LW_COLD void lw_biased_mutex_back_out_(lw_biased_mutex_t *m, lw_atomic_ptr *slot)
+LW_COLD void lw_biased_mutex_back_out_(lw_biased_mutex_t *m, lw_thread *self)
 {
     /* A claimer may have seen the slot, and wait. */
-    lw_biased_mutex_leave_(m, slot);
+    lw_biased_mutex_leave_(m, self, lw_biased_mutex_slot_(self, m));
 }
 
 /* ---- waits ---- */
@@ -84,7 +84,7 @@ typedef struct lw_biased_wait {
     lw_biased_mutex_t *mutex;
     lw_thread *from;     /* who has to leave, when this thread has claimed the bias; else NULL */
     const void *address; /* what is waited on */
-    uint32_t ticket;     /* of lw_park_announce_; 0: not announced */
+    uint32_t ticket;     /* of lw_park_announce_, or lw_biased_expect; 0: of neither */
     int64_t deadline_ns; /* negative: none */
     unsigned flags;
     unsigned looks;
@@ -114,6 +114,20 @@ static bool lw_biased_validate(void *arg)
     return state == LW_BIASED_LOCKED_ || state == LW_BIASED_CLAIMED_;
 }
 
+/* The thread that has to leave looks at the count whenever it has left anything. */
+static void lw_biased_expect(lw_biased_wait *w)
+{
+    w->ticket = lw_park_ticket_(); /* before, as in lw_park_announce_ */
+    (void)lw_atomic_add_relaxed_u32(&w->from->biased_awaited, 1);
+}
+
+static void lw_biased_expect_no_more(const lw_biased_wait *w)
+{
+    if (lw_park_ticket_holds_(w->ticket)) {
+        (void)lw_atomic_sub_relaxed_u32(&w->from->biased_awaited, 1);
+    }
+}
+
 /* Gives back the bias that was claimed. */
 static void lw_biased_give_back(const lw_biased_wait *w)
 {
@@ -127,10 +141,11 @@ static void lw_biased_give_back(const lw_biased_wait *w)
 static void lw_biased_lost(void *arg)
 {
     const lw_biased_wait *w = (const lw_biased_wait *)arg;
-    lw_park_retract_(w->address, w->ticket);
     if (w->from != NULL) {
+        lw_biased_expect_no_more(w);
         lw_biased_give_back(w);
     } else {
+        lw_park_retract_(w->address, w->ticket);
         (void)lw_unpark_one(w->address, NULL, NULL);
     }
 }
@@ -147,7 +162,7 @@ static lw_status lw_biased_pause(lw_biased_wait *w)
     if (lw_park_spin_(&w->looks, w->deadline_ns)) {
         return LW_OK;
     }
-    if (!lw_park_ticket_holds_(w->ticket)) {
+    if (w->from == NULL && !lw_park_ticket_holds_(w->ticket)) {
         w->ticket = lw_park_announce_(w->address);
     }
     left_ns = lw_left_(w->deadline_ns);
@@ -187,14 +202,16 @@ static lw_status lw_biased_revoke(lw_biased_mutex_t *m, lw_thread *self, lw_bias
     w->address = lw_biased_mutex_exit_(m);
     if (w->from != self) {
         LW_PLAIN_SET(m->revoked, LW_PLAIN_GET(m->revoked) + 1);
+        lw_biased_expect(w);
         /* (7) The dear half: a thread that has looked at the word by now has written its slot
-         * before, and that is seen from here on; one that has not will see the claim. */
+         * before, and that is seen from here on; one that has not will see the claim. Likewise one
+         * that has looked whether it is awaited has emptied its slot before. */
         lw_membarrier_();
     }
     while (lw_biased_noted(w->from, m) && status == LW_OK) {
         status = lw_biased_pause(w);
     }
-    lw_park_retract_(w->address, w->ticket);
+    lw_biased_expect_no_more(w);
     if (status == LW_OK) {
         lw_atomic_store_relaxed_ptr(&m->word, lw_biased_word(self, LW_BIASED_LOCKED_));
         /* Who could not use its own bias gets it back by its unlock. */
@@ -326,7 +343,7 @@ LW_NOINLINE void lw_biased_mutex_unlock_slow_(lw_biased_mutex_t *m)
 {
     lw_thread *self = lw_biased_self();
     if (self != NULL && lw_biased_noted(self, m)) {
-        lw_biased_mutex_leave_(m, lw_biased_mutex_slot_(self, m));
+        lw_biased_mutex_leave_(m, self, lw_biased_mutex_slot_(self, m));
         return;
     }
     if (!lw_biased_may_hold(self, lw_atomic_load_relaxed_ptr(&m->word))) {

@@ -35,7 +35,12 @@ struct guarded {
 static void check_nobody_announced()
 {
     const lw_atomic_u32 *flags = (const lw_atomic_u32 *)lw_park_flags_.latest();
+    int i;
     MODEL_ASSERT(flags == NULL || (flags->latest() & ~(uint32_t)LW_PARK_FENCED_) == 0);
+    for (i = 0; i < MODEL_THREADS; i++) {
+        const lw_thread *self = model.threads[i].slot.self;
+        MODEL_ASSERT(self == NULL || self->biased_awaited.latest() == 0);
+    }
 }
 
 static void check_slots_empty(int threads)

@@ -984,8 +984,9 @@ PLANTS = (
         (
             Edit(
                 BIASED,
-                "    lw_biased_mutex_leave_(m, slot);\n}\n\n/* ---- waits",
-                "    (void)m;\n    lw_atomic_store_release_ptr(slot, NULL);\n}\n\n/* ---- waits",
+                "    lw_biased_mutex_leave_(m, self, lw_biased_mutex_slot_(self, m));\n}\n\n/* ---- w",
+                "    lw_atomic_store_release_ptr(lw_biased_mutex_slot_(self, m), NULL);\n}\n\n"
+                "/* ---- w",
             ),
         ),
         ("biased_pair",),
@@ -1010,8 +1011,8 @@ PLANTS = (
         (
             Edit(
                 BIASED,
-                "if (w->from != NULL) {\n        lw_biased_give_back(w);\n    } else {",
-                "if (w->from == NULL) {",
+                "        lw_biased_expect_no_more(w);\n        lw_biased_give_back(w);\n    } else",
+                "        lw_biased_expect_no_more(w);\n    } else",
             ),
         ),
         ("biased_ended",),
@@ -1036,8 +1037,8 @@ PLANTS = (
         (
             Edit(
                 BIASED_H,
-                "/* (4) As (4) in mutex.h,",
-                "(void)lw_atomic_load_relaxed_ptr(&m->word);\n    /* (4) As (4) in mutex.h,",
+                "/* (4) The cheap half of the same fence",
+                "(void)lw_atomic_load_relaxed_ptr(&m->word);\n    /* (4) The cheap half of the same fence",
             ),
         ),
         ("biased_freed",),
@@ -1054,6 +1055,33 @@ PLANTS = (
             ),
         ),
         ("biased_nested",),
+    ),
+    Plant(
+        "L12-expected-after-the-barrier",
+        "a thread that leaves has not seen yet that it is awaited, nor the claimer that it has left",
+        "biased_mutex",
+        (
+            Edit(BIASED, "        lw_biased_expect(w);\n", ""),
+            Edit(
+                BIASED,
+                "        lw_membarrier_();\n",
+                "        lw_membarrier_();\n        lw_biased_expect(w);\n",
+            ),
+        ),
+        ("biased_pair",),
+    ),
+    Plant(
+        "L13-expected-for-ever",
+        "who gives up leaves its count with the thread that it waited for",
+        "biased_mutex",
+        (
+            Edit(
+                BIASED,
+                "    lw_biased_expect_no_more(w);\n    if (status == LW_OK) {",
+                "    if (status == LW_OK) {\n        lw_biased_expect_no_more(w);",
+            ),
+        ),
+        ("biased_timed",),
     ),
     # ---- ref ----
     Plant(

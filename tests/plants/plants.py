@@ -1037,8 +1037,10 @@ PLANTS = (
         (
             Edit(
                 BIASED_H,
-                "            lw_biased_mutex_leave_(m, slot);\n            return;",
-                "            lw_biased_mutex_leave_(m, slot);\n"
+                "            lw_biased_mutex_leave_(m, self, slot);\n            return;",
+                "            volatile int wait;\n"
+                "            lw_biased_mutex_leave_(m, self, slot);\n"
+                "            for (wait = 0; wait < 1000; wait++) {\n            }\n"
                 "            (void)lw_atomic_load_relaxed_ptr(&m->word);\n            return;",
             ),
         ),
@@ -1062,8 +1064,8 @@ PLANTS = (
         (
             Edit(
                 BIASED,
-                "    if (w->from != NULL) {\n        lw_biased_give_back(w);\n    } else {",
-                "    if (w->from == NULL) {",
+                "        lw_biased_expect_no_more(w);\n        lw_biased_give_back(w);\n    } else",
+                "        lw_biased_expect_no_more(w);\n    } else",
             ),
         ),
         (Catch("test_biased_mutex", "who_ends_with_a_claim_gives_it_back"),),
@@ -1079,6 +1081,18 @@ PLANTS = (
             ),
         ),
         (Catch("test_biased_mutex", "forked_child_unlocks_what_it_holds", "FAILED|it hung"),),
+    ),
+    Plant(
+        "biased-awaited-in-the-child",
+        "a forked child's record counts claimers that are not there: each unlock looks for them",
+        (
+            Edit(
+                THREAD,
+                "lw_atomic_store_relaxed_u32(&r->head.biased_awaited, 0);",
+                "(void)r;",
+            ),
+        ),
+        (Catch("test_biased_mutex", "forked_child_unlocks_what_it_holds"),),
     ),
     Plant(
         "biased-record-reused",

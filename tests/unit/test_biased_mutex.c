@@ -69,7 +69,7 @@ static void check_quiet(const lw_biased_mutex_t *m)
     CHECK(!lw_biased_mutex_is_locked(m));
     CHECK_EQ(waiters_of(m), 0);
     CHECK_EQ(announced_at(m), 0);
-    CHECK_EQ(announced_at(lw_biased_mutex_exit_(m)), 0);
+    CHECK_EQ(lw_atomic_load_relaxed_u32(&lw_thread_self()->biased_awaited), 0);
 }
 
 TEST(all_zero_is_unlocked)
@@ -190,31 +190,6 @@ static void earn_and_hold(void *arg)
 
 /* Another is inside by its bias: to try takes nothing away, with a time limit the bias is given
  * back, without one it is waited for. */
-TEST(bias_of_who_is_inside)
-{
-    lw_biased_mutex_t m = LW_BIASED_MUTEX_INIT;
-    support_thread owner;
-    void *word;
-    support_start(&owner, earn_and_hold, &m);
-    support_await(&steps, 1);
-    word = lw_atomic_load_relaxed_ptr(&m.word);
-    CHECK(lw_biased_mutex_is_locked(&m));
-    CHECK(!lw_biased_mutex_trylock(&m));
-    CHECK_EQ(m.revoked, 0);
-    CHECK_EQ(lw_biased_mutex_lock_for(&m, 1), LW_TIMEOUT);
-    CHECK_EQ(lw_biased_mutex_lock_for(&m, 5 * MS), LW_TIMEOUT);
-    CHECK(lw_atomic_load_relaxed_ptr(&m.word) == word);
-    CHECK(lw_biased_mutex_is_locked(&m));
-    CHECK(!lw_biased_mutex_trylock(&m));
-    support_reach(&steps, 2);
-    lw_biased_mutex_lock(&m);
-    CHECK_EQ(state_of(&m), LW_BIASED_LOCKED_);
-    support_join(&owner);
-    lw_biased_mutex_unlock(&m);
-    CHECK(is_free(&m));
-    check_quiet(&m);
-}
-
 static void hold(void *arg)
 {
     lw_biased_mutex_t *m = (lw_biased_mutex_t *)arg;
@@ -278,6 +253,32 @@ static void start_locker(locker *l, lw_biased_mutex_t *m, int64_t timeout_ns, un
     l->entered = &entered;
     support_start(&l->thread, lock_once, l);
     support_await_newcomer(m, lw_biased_mutex_exit_(m), since_ns, &l->done);
+}
+
+TEST(bias_of_who_is_inside)
+{
+    lw_biased_mutex_t m = LW_BIASED_MUTEX_INIT;
+    support_thread owner;
+    locker other;
+    void *word;
+    support_start(&owner, earn_and_hold, &m);
+    support_await(&steps, 1);
+    word = lw_atomic_load_relaxed_ptr(&m.word);
+    CHECK(lw_biased_mutex_is_locked(&m));
+    CHECK(!lw_biased_mutex_trylock(&m));
+    CHECK_EQ(m.revoked, 0);
+    CHECK_EQ(lw_biased_mutex_lock_for(&m, 1), LW_TIMEOUT);
+    CHECK_EQ(lw_biased_mutex_lock_for(&m, 5 * MS), LW_TIMEOUT);
+    CHECK(lw_atomic_load_relaxed_ptr(&m.word) == word);
+    CHECK(lw_biased_mutex_is_locked(&m));
+    CHECK(!lw_biased_mutex_trylock(&m));
+    start_locker(&other, &m, -1, LW_WAIT_DEFAULT);
+    support_reach(&steps, 2); /* it unlocks while its bias is being taken away */
+    support_join(&owner);
+    support_join(&other.thread);
+    CHECK_EQ(other.status, LW_OK);
+    CHECK(is_free(&m));
+    check_quiet(&m);
 }
 
 /* The first waits for who is inside, the others for it. */
