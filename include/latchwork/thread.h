@@ -81,8 +81,8 @@ struct lw_thread {
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_ptr reads[LW_THREAD_READS_];
     /* biased_mutex.h. Written by the owner alone, read by whoever takes a bias back. */
     lw_atomic_ptr biased[LW_BIASED_SLOTS]; /* words of the mutexes it is in, or about to be */
-    lw_atomic_u32 biased_awaited; /* by how many: written by those, read by the owner */
-    uint32_t biased_locked;       /* how many it has locked without the bias */
+    lw_atomic_u32 biased_awaited;          /* by how many: written by those, read by the owner */
+    uint32_t biased_locked;                /* how many it has locked without the bias */
 };
 
 /* Each copy of the library caches the record in a thread-local slot of its own; the record lists

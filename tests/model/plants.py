@@ -984,9 +984,9 @@ PLANTS = (
         (
             Edit(
                 BIASED,
-                "    lw_biased_mutex_leave_(m, self, lw_biased_mutex_slot_(self, m));\n}\n\n/* ---- w",
-                "    lw_atomic_store_release_ptr(lw_biased_mutex_slot_(self, m), NULL);\n}\n\n"
-                "/* ---- w",
+                "nd wait. */\n    lw_biased_mutex_leave_(m, self, lw_biased_mutex_slot_(self, m));",
+                "nd wait. */\n    (void)m;\n"
+                "    lw_atomic_store_release_ptr(lw_biased_mutex_slot_(self, m), NULL);",
             ),
         ),
         ("biased_pair",),
@@ -1037,8 +1037,8 @@ PLANTS = (
         (
             Edit(
                 BIASED_H,
-                "/* (4) The cheap half of the same fence",
-                "(void)lw_atomic_load_relaxed_ptr(&m->word);\n    /* (4) The cheap half of the same fence",
+                "/* (4) The cheap half of the",
+                "(void)lw_atomic_load_relaxed_ptr(&m->word);\n    /* (4) The cheap half of the",
             ),
         ),
         ("biased_freed",),
@@ -1058,7 +1058,7 @@ PLANTS = (
     ),
     Plant(
         "L12-expected-after-the-barrier",
-        "a thread that leaves has not seen yet that it is awaited, nor the claimer that it has left",
+        "who leaves has not seen yet that it is awaited, nor the claimer that it has left",
         "biased_mutex",
         (
             Edit(BIASED, "        lw_biased_expect(w);\n", ""),
