@@ -54,6 +54,8 @@ LW_API lw_status lw_biased_mutex_lock_slow_(lw_biased_mutex_t *m, int64_t timeou
 LW_API void lw_biased_mutex_unlock_slow_(lw_biased_mutex_t *m);
 LW_API void lw_biased_mutex_back_out_(lw_biased_mutex_t *m, lw_thread *self);
 LW_API void lw_biased_mutex_assert_held_(const lw_biased_mutex_t *m);
+/* How many await threads whose bias they take away, in the whole process. For tests. */
+LW_API size_t lw_biased_mutex_awaited_(void);
 
 /* Sets the bytes of an unlocked mutex. Not needed for zeroed memory. */
 static inline void lw_biased_mutex_init(lw_biased_mutex_t *m)
@@ -158,7 +160,8 @@ static inline bool lw_biased_mutex_trylock(lw_biased_mutex_t *m)
 
 /* Unlocks. The calling thread must have locked it: unlocking a mutex that is not locked, or that
  * another thread has locked, ends the process with a message (threads without a record are not told
- * apart). Lock-free but for the queue's lock when somebody waits; any attach state. Release. */
+ * apart). Lock-free but for a queue's lock when somebody waits, or takes the bias of whatever
+ * mutex away from this thread; any attach state. Release. */
 static inline void lw_biased_mutex_unlock(lw_biased_mutex_t *m)
 {
     lw_thread *self = LW_TLS_SLOT_()->self;

@@ -12,9 +12,9 @@
 #define LW_VERSION_PATCH 0
 #define LW_VERSION_STRING "0.1.0"
 
-/* Changes whenever a layout or a meaning changes that two vendored copies in one process would
- * share (lw_domain, lw_thread, lw_smr_node, lw_map, a lock's word). Copies with equal numbers
- * share. */
+/* Changes with any release that changes a layout or a meaning which two vendored copies in one
+ * process would share (lw_domain, lw_thread, lw_smr_node, lw_map, a lock's word). Copies with equal
+ * numbers share; so no two copies from between releases, but of one commit. */
 #ifndef LW_ABI_VERSION
 #define LW_ABI_VERSION 3
 #endif

@@ -79,10 +79,12 @@ struct lw_thread {
     lw_held_ *held;
     /* shared_rwlock.h. Written by the owner alone, read by writers: the locks it holds. */
     LW_ALIGNED(LW_CACHE_LINE) lw_atomic_ptr reads[LW_THREAD_READS_];
-    /* biased_mutex.h. Written by the owner alone, read by whoever takes a bias back. */
-    lw_atomic_ptr biased[LW_BIASED_SLOTS]; /* words of the mutexes it is in, or about to be */
-    lw_atomic_u32 biased_awaited;          /* by how many: written by those, read by the owner */
-    uint32_t biased_locked;                /* how many it has locked without the bias */
+    /* biased_mutex.h. Words of the mutexes it is in, or about to be: written by the owner alone,
+     * read by whoever takes a bias back. */
+    lw_atomic_ptr biased[LW_BIASED_SLOTS];
+    /* By how many it is awaited: written by those, on a line of its own, and read by the owner. */
+    lw_atomic_u32 biased_awaited;
+    uint32_t biased_locked; /* the owner's: how many it has locked without the bias */
 };
 
 /* Each copy of the library caches the record in a thread-local slot of its own; the record lists

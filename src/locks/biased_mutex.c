@@ -96,7 +96,7 @@ static void lw_biased_release(lw_biased_mutex_t *m, void *word)
     /* (9) release: pairs with the acquires (5), (8) and (10). From here on the mutex may be
      * gone. */
     lw_atomic_store_release_ptr(&m->word, word);
-    /* As (4). */
+    /* As (4) in mutex.h. */
     lw_fence_light();
     if (lw_park_announced_(m)) {
         lw_park_notify_(m);
@@ -356,6 +356,17 @@ LW_NOINLINE void lw_biased_mutex_unlock_slow_(lw_biased_mutex_t *m)
     }
     lw_biased_release(
         m, lw_biased_word(self, lw_biased_deserved(m, self) ? LW_BIASED_TO_ : LW_BIASED_FREE_));
+}
+
+size_t lw_biased_mutex_awaited_(void)
+{
+    /* acquire: as (8) in shared_rwlock.c. */
+    const lw_record *r = (const lw_record *)lw_atomic_load_acquire_ptr(&lw_domain_get()->records);
+    size_t count = 0;
+    for (; r != NULL; r = LW_PLAIN_GET(r->next)) {
+        count += lw_atomic_load_relaxed_u32(&r->head.biased_awaited);
+    }
+    return count;
 }
 
 /* ---- LW_DEBUG ---- */

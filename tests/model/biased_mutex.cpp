@@ -35,11 +35,10 @@ struct guarded {
 static void check_nobody_announced()
 {
     const lw_atomic_u32 *flags = (const lw_atomic_u32 *)lw_park_flags_.latest();
-    int i;
+    const lw_record *r = (const lw_record *)lw_domain_get()->records.latest();
     MODEL_ASSERT(flags == NULL || (flags->latest() & ~(uint32_t)LW_PARK_FENCED_) == 0);
-    for (i = 0; i < MODEL_THREADS; i++) {
-        const lw_thread *self = model.threads[i].slot.self;
-        MODEL_ASSERT(self == NULL || self->biased_awaited.latest() == 0);
+    for (; r != NULL; r = LW_PLAIN_GET(r->next)) {
+        MODEL_ASSERT(r->head.biased_awaited.latest() == 0);
     }
 }
 

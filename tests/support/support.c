@@ -150,11 +150,18 @@ void support_end(int *ending)
     }
 }
 
+static void support_ended(void *thread)
+{
+    __atomic_store_n(&((support_thread *)thread)->ended, 1, __ATOMIC_RELEASE);
+}
+
 static void *support_entry(void *arg)
 {
     support_thread *thread = (support_thread *)arg;
     started = true;
+    pthread_cleanup_push(support_ended, thread);
     thread->fn(thread->arg);
+    pthread_cleanup_pop(1);
     return NULL;
 }
 
@@ -168,6 +175,7 @@ void support_start(support_thread *thread, support_thread_fn fn, void *arg)
     }
     thread->fn = fn;
     thread->arg = arg;
+    thread->ended = 0;
     CHECK_EQ(pthread_create(&thread->id, NULL, support_entry, thread), 0);
 }
 
@@ -333,6 +341,13 @@ void support_await_waiters(const void *address, size_t count)
     }
 }
 
+int64_t support_mark(void)
+{
+    int64_t now_ns = support_now();
+    support_sleep(1000000);
+    return now_ns;
+}
+
 typedef struct support_newcomer {
     const void *addresses[2];
     int64_t now_ns, since_ns;
@@ -349,13 +364,13 @@ static void support_visit_newcomer(void *arg, const void *address, int64_t waite
 }
 
 void support_await_newcomer(const void *address, const void *other, int64_t since_ns,
-                            const int *done)
+                            const support_thread *thread)
 {
     support_newcomer n = {{address, other}, 0, since_ns, false};
     for (;;) {
         n.now_ns = support_now(); /* before the report: who was there before is never found */
         lw_park_report(support_visit_newcomer, &n);
-        if (n.found || __atomic_load_n(done, __ATOMIC_ACQUIRE) != 0) {
+        if (n.found || __atomic_load_n(&thread->ended, __ATOMIC_ACQUIRE) != 0) {
             return;
         }
         support_sleep(200000);

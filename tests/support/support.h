@@ -62,6 +62,7 @@ typedef struct support_thread {
     pthread_t id;
     support_thread_fn fn;
     void *arg;
+    int ended;
 } support_thread;
 
 void support_start(support_thread *thread, support_thread_fn fn, void *arg);
@@ -108,10 +109,13 @@ void support_fork_ok(void (*fn)(void *arg), void *arg);
 
 /* Waits until `count` threads sleep in the library on `address`. */
 void support_await_waiters(const void *address, size_t count);
-/* Until somebody waits at one of the addresses who came after `since_ns`, a support_now(), or
- * `*done`. A count tells nothing where others may leave. */
+/* Until somebody waits at one of the addresses who came after `since_ns`, a support_mark(), or the
+ * thread that should has ended. A count tells nothing where others may leave. Whoever was woken and
+ * waits anew has come anew. */
 void support_await_newcomer(const void *address, const void *other, int64_t since_ns,
-                            const int *done);
+                            const support_thread *thread);
+/* The time; who comes after it does so by more than a look at all queues takes. */
+int64_t support_mark(void);
 size_t support_waiters(const void *address);
 
 #ifdef __cplusplus

@@ -50,9 +50,9 @@ static void begin_party(party *p, lw_barrier_t *b, lw_barrier_action_fn action, 
 static void start_party(party *p, lw_barrier_t *b, lw_barrier_action_fn action, int64_t timeout_ns,
                         unsigned flags)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     begin_party(p, b, action, timeout_ns, flags);
-    support_await_newcomer(lw_park_beside_(b), NULL, since_ns, &p->done);
+    support_await_newcomer(lw_park_beside_(b), NULL, since_ns, &p->thread);
 }
 
 static void join_party(party *p, lw_status status)

@@ -69,7 +69,7 @@ static void check_quiet(const lw_biased_mutex_t *m)
     CHECK(!lw_biased_mutex_is_locked(m));
     CHECK_EQ(waiters_of(m), 0);
     CHECK_EQ(announced_at(m), 0);
-    CHECK_EQ(lw_atomic_load_relaxed_u32(&lw_thread_self()->biased_awaited), 0);
+    CHECK_EQ(lw_biased_mutex_awaited_(), 0);
 }
 
 TEST(all_zero_is_unlocked)
@@ -188,8 +188,6 @@ static void earn_and_hold(void *arg)
     lw_biased_mutex_unlock(m);
 }
 
-/* Another is inside by its bias: to try takes nothing away, with a time limit the bias is given
- * back, without one it is waited for. */
 static void hold(void *arg)
 {
     lw_biased_mutex_t *m = (lw_biased_mutex_t *)arg;
@@ -245,16 +243,18 @@ static int entered;
 /* Returns when it sleeps, or has given up already. */
 static void start_locker(locker *l, lw_biased_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     memset(l, 0, sizeof *l);
     l->mutex = m;
     l->timeout_ns = timeout_ns;
     l->flags = flags;
     l->entered = &entered;
     support_start(&l->thread, lock_once, l);
-    support_await_newcomer(m, lw_biased_mutex_exit_(m), since_ns, &l->done);
+    support_await_newcomer(m, lw_biased_mutex_exit_(m), since_ns, &l->thread);
 }
 
+/* Another is inside by its bias: to try takes nothing away, with a time limit the bias is given
+ * back, without one it is waited for. */
 TEST(bias_of_who_is_inside)
 {
     lw_biased_mutex_t m = LW_BIASED_MUTEX_INIT;
@@ -638,7 +638,7 @@ TEST(who_ends_with_a_claim_gives_it_back)
 
 TEST(who_ends_with_a_claim_after_its_time_gives_it_back)
 {
-    first_ends(true, 50 * MS);
+    first_ends(true, 100 * MS);
 }
 
 /* ---- Exclusion, and the memory freed by whoever locks next ---- */

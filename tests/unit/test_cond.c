@@ -63,14 +63,14 @@ static void wait_once(void *arg)
 /* Returns when it waits, or has given up already. */
 static void start_waiter(waiter *w, lw_cond_t *c, lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     memset(w, 0, sizeof *w);
     w->cond = c;
     w->mutex = m;
     w->timeout_ns = timeout_ns;
     w->flags = flags;
     support_start(&w->thread, wait_once, w);
-    support_await_newcomer(lw_cond_address_(c), NULL, since_ns, &w->done);
+    support_await_newcomer(lw_cond_address_(c), NULL, since_ns, &w->thread);
     /* It is in the queue before it lets go of the mutex. */
     if (!__atomic_load_n(&w->done, __ATOMIC_ACQUIRE)) {
         lw_mutex_lock(m);
@@ -274,7 +274,7 @@ TEST(signal_interrupts_who_asked_for_it)
             CHECK_EQ(pthread_kill(w.thread.id, SIGUSR1), 0);
             support_sleep(MS);
         }
-        support_await_newcomer(&mutex, NULL, 0, &w.done);
+        support_await_newcomer(&mutex, NULL, 0, &w.thread);
         if (!__atomic_load_n(&w.done, __ATOMIC_ACQUIRE)) {
             break;
         }

@@ -80,9 +80,9 @@ static void begin_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned 
 /* Returns when it sleeps, or has given up already. */
 static void start_waiter(waiter *w, lw_event_t *e, int64_t timeout_ns, unsigned flags)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     begin_waiter(w, e, timeout_ns, flags);
-    support_await_newcomer(lw_park_beside_(e), NULL, since_ns, &w->done);
+    support_await_newcomer(lw_park_beside_(e), NULL, since_ns, &w->thread);
 }
 
 enum { N = 6 };

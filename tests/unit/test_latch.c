@@ -82,9 +82,9 @@ static void begin_waiter(waiter *w, lw_latch_t *l, int64_t timeout_ns, unsigned 
 /* Returns when it sleeps, or has given up already. */
 static void start_waiter(waiter *w, lw_latch_t *l, int64_t timeout_ns, unsigned flags, bool arrives)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     begin_waiter(w, l, timeout_ns, flags, arrives);
-    support_await_newcomer(lw_park_beside_(l), NULL, since_ns, &w->done);
+    support_await_newcomer(lw_park_beside_(l), NULL, since_ns, &w->thread);
 }
 
 enum { N = 5 };

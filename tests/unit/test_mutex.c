@@ -91,14 +91,14 @@ static int entered;
 /* Returns when it sleeps, or has given up already. */
 static void start_locker(locker *l, lw_mutex_t *m, int64_t timeout_ns, unsigned flags)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     memset(l, 0, sizeof *l);
     l->mutex = m;
     l->timeout_ns = timeout_ns;
     l->flags = flags;
     l->entered = &entered;
     support_start(&l->thread, lock_once, l);
-    support_await_newcomer(m, NULL, since_ns, &l->done);
+    support_await_newcomer(m, NULL, since_ns, &l->thread);
 }
 
 TEST(waiters_get_it_one_after_the_other)

@@ -118,12 +118,12 @@ static void call_once(void *arg)
 /* Returns when it waits, or is done already. */
 static void start_caller(caller *c, int64_t timeout_ns, unsigned flags)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     memset(c, 0, sizeof *c);
     c->timeout_ns = timeout_ns;
     c->flags = flags;
     support_start(&c->thread, call_once, c);
-    support_await_newcomer(&once, NULL, since_ns, &c->done);
+    support_await_newcomer(&once, NULL, since_ns, &c->thread);
 }
 
 enum { N = 5 };

@@ -74,9 +74,9 @@ static void launch_waiter(waiter *w, const void *address, int64_t timeout_ns, un
 /* Returns when it is in the queue, or has given up already. */
 static void start_waiter(waiter *w, const void *address, int64_t timeout_ns, unsigned flags)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     launch_waiter(w, address, timeout_ns, flags);
-    support_await_newcomer(address, NULL, since_ns, &w->done);
+    support_await_newcomer(address, NULL, since_ns, &w->thread);
 }
 
 TEST(validate_no_does_not_sleep)

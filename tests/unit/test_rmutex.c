@@ -106,13 +106,13 @@ static void lock_twice(void *arg)
 /* Returns when it sleeps, or has given up already. */
 static void start_locker(locker *l, lw_rmutex_t *m, int64_t timeout_ns, unsigned flags)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     memset(l, 0, sizeof *l);
     l->mutex = m;
     l->timeout_ns = timeout_ns;
     l->flags = flags;
     support_start(&l->thread, lock_twice, l);
-    support_await_newcomer(&m->mutex, NULL, since_ns, &l->done);
+    support_await_newcomer(&m->mutex, NULL, since_ns, &l->thread);
 }
 
 TEST(others_wait_until_the_last_level)

@@ -142,9 +142,9 @@ static void launch(locker *k, lw_rwlock_t *l, int writes, int64_t timeout_ns, un
 static void start(locker *k, lw_rwlock_t *l, int writes, int64_t timeout_ns, unsigned flags,
                   support_step *until)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     launch(k, l, writes, timeout_ns, flags, until);
-    support_await_newcomer(l, lw_park_late_(l), since_ns, &k->done);
+    support_await_newcomer(l, lw_park_late_(l), since_ns, &k->thread);
 }
 
 static void await_turn(const locker *k)
@@ -577,7 +577,7 @@ TEST(writer_that_ends_before_the_readers_have_left)
     lw_domain_set_block_hooks(&hooks);
     lw_rwlock_read_lock(&l);
     __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
-    start(&writer, &l, WRITES, 50 * MS, LW_WAIT_DEFAULT, NULL);
+    start(&writer, &l, WRITES, 100 * MS, LW_WAIT_DEFAULT, NULL);
     start(&reader, &l, READS, -1, LW_WAIT_ATTACHED, NULL);
     support_join(&writer.thread);
     CHECK_EQ(writer.done, 0);

@@ -101,9 +101,9 @@ static void begin_waiter(waiter *w, lw_sem_t *s, int64_t timeout_ns, unsigned fl
 /* Returns when it sleeps, or has given up already. */
 static void start_waiter(waiter *w, lw_sem_t *s, int64_t timeout_ns, unsigned flags)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     begin_waiter(w, s, timeout_ns, flags);
-    support_await_newcomer(s, NULL, since_ns, &w->done);
+    support_await_newcomer(s, NULL, since_ns, &w->thread);
 }
 
 static void join_acquirer(waiter *w)

@@ -145,9 +145,9 @@ static void launch(locker *k, lw_shared_rwlock_t *l, int writes, int64_t timeout
 static void start(locker *k, lw_shared_rwlock_t *l, int writes, int64_t timeout_ns, unsigned flags,
                   support_step *until)
 {
-    int64_t since_ns = support_now();
+    int64_t since_ns = support_mark();
     launch(k, l, writes, timeout_ns, flags, until);
-    support_await_newcomer(l, lw_park_late_(l), since_ns, &k->done);
+    support_await_newcomer(l, lw_park_late_(l), since_ns, &k->thread);
 }
 
 static void await_turn(const locker *k)
@@ -576,7 +576,7 @@ TEST(writer_that_ends_while_it_attaches_lets_go)
     for (i = 0; i < 2; i++) { /* after a time-out, after a wake */
         lw_shared_rwlock_read_lock(&l);
         __atomic_store_n(&ending, 1, __ATOMIC_RELAXED);
-        start(&writer, &l, WRITES, i == 0 ? 50 * MS : -1, LW_WAIT_DEFAULT, NULL);
+        start(&writer, &l, WRITES, i == 0 ? 100 * MS : -1, LW_WAIT_DEFAULT, NULL);
         start(&reader, &l, READS, -1, LW_WAIT_ATTACHED, NULL);
         if (i == 1) {
             lw_shared_rwlock_read_unlock(&l);

@@ -329,7 +329,8 @@ class Step:
     limit_s: float
     work: Callable[[Context], Outcome]
     interpreter: Interpreter | None = None
-    # A step that leaves cores idle runs beside its neighbours in the table that do so too.
+    # Runs beside its neighbours in the table that do so too: a step that leaves cores idle, or
+    # loses nothing but overlap of its threads when it has to share them.
     beside: bool = False
 
 
@@ -381,7 +382,7 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("bench", 300, bench_runs),
         Step(f"python-{tsan[-1].tag}", 1500, tsan_python_tests(tsan[-1]), tsan[-1], beside=True),
         Step("c-noise", 600, c_tests("noise", SERIAL_LABELS), beside=True),
-        Step("fuzz", 300, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"}), beside=True),
+        Step("fuzz", 420, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"}), beside=True),
     ]
 
 
