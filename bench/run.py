@@ -50,7 +50,7 @@ def measure(
     areas: list[str],
     pace: Pace,
     summary: Path,
-    tables: Path | None,
+    tables: Path,
 ) -> int:
     if "python" in areas:
         for one in interpreters:
@@ -77,8 +77,7 @@ def measure(
     summary.parent.mkdir(parents=True, exist_ok=True)
     summary.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     console.print(f"{summary}: {len(rows)} rows")
-    if tables:
-        tables.write_text(markdown(results))
+    tables.write_text(markdown(results))
     return 0
 
 
@@ -159,7 +158,12 @@ def main() -> int:
         default=FOLDER / "summary.json",
         help="where the list of pairs goes (default: build/bench/summary.json)",
     )
-    parser.add_argument("--markdown", type=Path, help="write the figures as tables for docs/ too")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        default=FOLDER / "figures.md",
+        help="where the figures go as tables for docs/ (default: build/bench/figures.md)",
+    )
     parser.add_argument(
         "--vary",
         metavar="NAME=VALUE,VALUE",
