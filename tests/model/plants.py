@@ -299,9 +299,8 @@ PLANTS = (
             ),
             Edit(
                 CRITICAL,
-                "t->status = lw_mutex_lock_flags(set[t->taken], left_ns, t->flags);\n",
-                "t->status = lw_critical_is_borrowed(set[t->taken])\n"
-                "    ? LW_OK : lw_mutex_lock_flags(set[t->taken], left_ns, t->flags);\n",
+                "t->status = lw_mutex_lock_flags(",
+                "t->status = lw_critical_is_borrowed(set[t->taken]) ? LW_OK : lw_mutex_lock_flags(",
             ),
         ),
         ("critical_sleep",),
