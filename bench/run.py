@@ -62,6 +62,8 @@ def measure(
         modules = build(interpreters) if set(areas) & set(C_AREAS) else FOLDER
         for one, area in itertools.product(interpreters, areas):
             progress.update(task, description=f"{area} on {one.name}")
+            if not console.is_terminal:
+                print(f"{area} on {one.name} ...", flush=True)
             new = run_python(one, pace) if area == "python" else run_c(area, one, modules, pace)
             if not new:
                 raise ToolError(f"{area} on {one.name}: no row ran")
