@@ -377,12 +377,12 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("models", 1500, own_runner("tests/model/run.py")),
         Step("plants", 1200, own_runner("tests/plants/run.py")),
         Step("c-tsan", 600, c_tests("tsan", ("unit", "stress"), exclude=FORK_NOT_UNDER_TSAN)),
-        Step("c-posix", 300, c_tests("posix", ("unit", "stress"))),
-        Step("c-release", 600, c_tests("release", ("unit", *SERIAL_LABELS))),
         Step("bench", 300, bench_runs),
         Step(f"python-{tsan[-1].tag}", 1500, tsan_python_tests(tsan[-1]), tsan[-1], beside=True),
         Step("c-noise", 600, c_tests("noise", SERIAL_LABELS), beside=True),
         Step("fuzz", 420, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"}), beside=True),
+        Step("c-posix", 420, c_tests("posix", ("unit", "stress")), beside=True),
+        Step("c-release", 600, c_tests("release", ("unit", *SERIAL_LABELS)), beside=True),
     ]
 
 
