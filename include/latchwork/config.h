@@ -14,7 +14,7 @@
 
 /* Changes with any release that changes a layout or a meaning which two vendored copies in one
  * process would share (lw_domain, lw_thread, lw_smr_node, lw_map, a lock's word). Copies with equal
- * numbers share; so no two copies from between releases, but of one commit. */
+ * numbers share; so two copies from between releases have to be of one commit. */
 #ifndef LW_ABI_VERSION
 #define LW_ABI_VERSION 3
 #endif

@@ -203,8 +203,8 @@ LW_API bool lw_park_starved_(const void *address);
 /* Returns a ticket, not 0. A fork inside of the wait leaves nobody announced in the child: there
  * the ticket is void, and taking the announcement back does nothing. */
 LW_API uint32_t lw_park_announce_(const void *address);
-LW_API uint32_t
-lw_park_ticket_(void); /* the ticket alone, for waiters that are counted elsewhere */
+/* The ticket alone, for waiters that are counted elsewhere. */
+LW_API uint32_t lw_park_ticket_(void);
 LW_API bool lw_park_ticket_holds_(uint32_t ticket);
 LW_API void lw_park_retract_(const void *address, uint32_t ticket);
 

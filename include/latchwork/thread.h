@@ -82,7 +82,7 @@ struct lw_thread {
     /* biased_mutex.h. Words of the mutexes it is in, or about to be: written by the owner alone,
      * read by whoever takes a bias back. */
     lw_atomic_ptr biased[LW_BIASED_SLOTS];
-    /* By how many it is awaited: written by those, on a line of its own, and read by the owner. */
+    /* By how many it is awaited: written by those, so not on the slots' line; read by the owner. */
     lw_atomic_u32 biased_awaited;
     uint32_t biased_locked; /* the owner's: how many it has locked without the bias */
 };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -12,6 +13,11 @@ class Edit:
     file: str
     old: str
     new: str
+
+    def apply(self, text: str) -> tuple[str, int]:
+        """The text with it, and how often it fitted, however the lines are broken."""
+        old = r"\s+".join(re.escape(part) for part in self.old.split())
+        return re.subn(old, lambda _: self.new, text)
 
 
 @dataclass(frozen=True)

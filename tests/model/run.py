@@ -158,9 +158,7 @@ def apply_plant(plant: Plant, source: Path, folder: Path) -> None:
     copy_sources(source, folder)
     for edit in plant.edits:
         file = folder / edit.file
-        # However the lines are broken.
-        old = re.compile(r"\s+".join(re.escape(part) for part in edit.old.split()))
-        text, fits = old.subn(lambda _, new=edit.new: new, file.read_text())
+        text, fits = edit.apply(file.read_text())
         if fits != 1:
             raise ModelError(f"fits {fits} times in {edit.file}: {edit.old!r}")
         file.write_text(text)

@@ -20,6 +20,10 @@ class Edit:
     old: str
     new: str
 
+    def apply(self, text: str) -> tuple[str, int]:
+        """The text with it, and how often it fitted."""
+        return text.replace(self.old, self.new), text.count(self.old)
+
 
 @dataclass(frozen=True)
 class Catch:

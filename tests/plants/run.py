@@ -80,13 +80,13 @@ class Copy:
             shutil.copytree(ROOT / part, folder / part)
         for edit in edits:
             file = folder / edit.file
-            text = file.read_text()
-            if text.count(edit.old) != 1:
+            text, fits = edit.apply(file.read_text())
+            if fits != 1:
                 raise PlantError(
-                    f"does not apply: {edit.file} has {text.count(edit.old)} times: "
+                    f"does not apply: {edit.file} has {fits} times: "
                     f"{edit.old.strip().splitlines()[0]}"
                 )
-            file.write_text(text.replace(edit.old, edit.new))
+            file.write_text(text)
 
     def _compile(self, command: list[str | Path]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -256,7 +256,7 @@ void support_hold_up(const support_thread *thread)
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
     CHECK_EQ(pthread_kill(thread->id, SIGUSR1), 0);
     while (!__atomic_load_n(&held_up, __ATOMIC_ACQUIRE)) {
-        support_sleep(100000);
+        support_sleep(100000); /* a handler can only be polled for */
     }
 }
 
@@ -344,7 +344,7 @@ void support_await_waiters(const void *address, size_t count)
 int64_t support_mark(void)
 {
     int64_t now_ns = support_now();
-    support_sleep(1000000);
+    support_sleep(1000000); /* a look at all queues takes a tenth of that */
     return now_ns;
 }
 
@@ -373,6 +373,6 @@ void support_await_newcomer(const void *address, const void *other, int64_t sinc
         if (n.found || __atomic_load_n(&thread->ended, __ATOMIC_ACQUIRE) != 0) {
             return;
         }
-        support_sleep(200000);
+        support_sleep(200000); /* queues tell nobody who comes */
     }
 }

@@ -277,6 +277,9 @@ TEST(bias_of_who_is_inside)
     support_join(&owner);
     support_join(&other.thread);
     CHECK_EQ(other.status, LW_OK);
+    lw_biased_mutex_lock(&m);
+    CHECK_EQ(state_of(&m), LW_BIASED_LOCKED_);
+    lw_biased_mutex_unlock(&m);
     CHECK(is_free(&m));
     check_quiet(&m);
 }

@@ -476,7 +476,7 @@ static void hook_ends(void *token)
 {
     int ending = support_started();
     (void)token;
-    has_ended = support_started();
+    has_ended = ending != 0;
     support_end(&ending);
 }
 
