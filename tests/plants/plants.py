@@ -1031,7 +1031,14 @@ PLANTS = (
                 "lw_atomic_store_relaxed_ptr(slot, NULL);",
             ),
         ),
-        (Catch("stress_biased_mutex", "exclusion", DATA_RACE, "tsan"),),
+        (
+            Catch(
+                "test_biased_mutex",
+                "who_takes_the_bias_away_sees_what_was_done_by_it",
+                DATA_RACE,
+                "tsan",
+            ),
+        ),
     ),
     Plant(
         "biased-unlock-touches-later",

@@ -679,6 +679,38 @@ TEST(exclusion)
     check_quiet(&counter_mutex);
 }
 
+/* Nothing else orders the two, which is for ThreadSanitizer to see. */
+static int has_left, may_end;
+
+static void count_by_the_bias(void *arg)
+{
+    lw_biased_mutex_t *m = (lw_biased_mutex_t *)arg;
+    (void)earn_bias(m);
+    lw_biased_mutex_lock(m);
+    counter++;
+    lw_biased_mutex_unlock(m);
+    __atomic_store_n(&has_left, 1, __ATOMIC_RELAXED);
+    while (!__atomic_load_n(&may_end, __ATOMIC_RELAXED)) {
+        support_sleep(MS);
+    }
+}
+
+TEST(who_takes_the_bias_away_sees_what_was_done_by_it)
+{
+    lw_biased_mutex_t m = LW_BIASED_MUTEX_INIT;
+    support_thread other;
+    support_start(&other, count_by_the_bias, &m);
+    while (!__atomic_load_n(&has_left, __ATOMIC_RELAXED)) {
+        support_sleep(MS);
+    }
+    lw_biased_mutex_lock(&m);
+    CHECK_EQ(++counter, 1 + 1);
+    lw_biased_mutex_unlock(&m);
+    __atomic_store_n(&may_end, 1, __ATOMIC_RELAXED);
+    support_join(&other);
+    check_quiet(&m);
+}
+
 typedef struct object {
     lw_biased_mutex_t mutex;
     int users;
