@@ -56,15 +56,15 @@ def c_language(standard: str) -> list[str]:
 
 
 def header_checks(compiler: str, standards: list[str]) -> Iterator[Check]:
-    backs = [[], ["-DLW_ATOMIC_NOISE"], ["-DLW_ATOMIC_TSAN"], ["-DLW_TLS_DEFAULT_MODEL"]]
+    backs = [["-DLW_ATOMIC_NOISE"], ["-DLW_ATOMIC_TSAN"], ["-DLW_TLS_DEFAULT_MODEL"]]
     if "clang" in compiler:
         backs.append(["-DLW_ATOMIC_MSVC", "-fms-extensions"])
     for standard in standards:
         for name in headers(python=False):
-            for back in backs:
-                # The intrinsics' declarations and __thread are extensions; the rest is not.
-                pedantic = ["-pedantic"] if not back else []
-                yield alone(compiler, c_language(standard), name, pedantic + back)
+            # The intrinsics' declarations and __thread are extensions; the rest is not.
+            yield alone(compiler, c_language(standard), name, ["-pedantic"])
+            for back in backs if standard == standards[0] else []:
+                yield alone(compiler, c_language(standard), name, back)
         for name in headers(python=False, suffix="hpp") if "++" in standard else []:
             for flags in ([], ["-fno-exceptions", "-fno-rtti"]):
                 yield alone(compiler, c_language(standard), name, ["-pedantic", *flags])

@@ -203,6 +203,18 @@ PLANTS = (
         ),
         (Catch("test_park", "waiters_stay_with_the_parent"),),
     ),
+    Plant(
+        "announcements-forked",
+        "a forked child has the announcements of its parent's waiters",
+        (
+            Edit(
+                PARK,
+                "    lw_park_flags_init(d);\n    forks =",
+                "    forks =",
+            ),
+        ),
+        (Catch("test_park", "announcements_stay_with_the_parent"),),
+    ),
     # ---- mutex ----
     Plant(
         "unlock-without-release",

@@ -42,19 +42,26 @@ def _tracked(file: Path) -> bool:
     return "build" not in file.relative_to(ROOT).parts
 
 
+def _format_one(file: Path) -> tuple[str, int, str]:
+    name = str(file.relative_to(ROOT))
+    status, text = _run(["clang-format", "--dry-run", "-Werror", file])
+    # clang-format leaves comments as they are, so their width is looked at here.
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        if len(line) > WIDTH:
+            status = 1
+            text += f"{name}:{number}: {len(line)} columns, more than {WIDTH}\n"
+    return name, status, text
+
+
 def clang_format() -> tuple[Outcome, str]:
     outcome = Outcome()
     output = ""
-    for file in filter(_tracked, c_files(ROOT, C_FOLDERS)):
-        name = str(file.relative_to(ROOT))
-        status, text = _run(["clang-format", "--dry-run", "-Werror", file])
-        # clang-format leaves comments as they are, so their width is looked at here.
-        for number, line in enumerate(file.read_text().splitlines(), 1):
-            if len(line) > WIDTH:
-                status = 1
-                text += f"{name}:{number}: {len(line)} columns, more than {WIDTH}\n"
-        outcome.check(status == 0, f"{name}: {text.splitlines()[0] if text else 'badly formatted'}")
-        output += text
+    files = filter(_tracked, c_files(ROOT, C_FOLDERS))
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+        for name, status, text in pool.map(_format_one, files):
+            complaint = text.splitlines()[0] if text else "badly formatted"
+            outcome.check(status == 0, f"{name}: {complaint}")
+            output += text
     return outcome, output
 
 

@@ -146,7 +146,8 @@ def show(console: Console, title: str, one: Finished) -> None:
 def run_and_show(
     console: Console, titled: list[tuple[str, steps.Step]], found: list[Interpreter]
 ) -> list[Finished]:
-    """Run steps, as many at once as there are cores; each is shown when it ends."""
+    """Run steps beside each other; each is shown when it ends. One more than there are cores: they
+    wait for a good part of their time."""
     titles = [title for title, _ in titled]
 
     def run(title: str, step: steps.Step) -> Finished:
@@ -156,7 +157,7 @@ def run_and_show(
 
     shown = ", ".join(titles[:2]) + (" and more" if len(titles) > 2 else "")
     finished: dict[str, Finished] = {}
-    with console.status(shown), concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+    with console.status(shown), concurrent.futures.ThreadPoolExecutor(cores() + 1) as pool:
         waiting = {pool.submit(run, title, step): title for title, step in titled}
         try:
             for future in concurrent.futures.as_completed(waiting):

@@ -17,10 +17,13 @@ from .common import BUILD, ROOT, ToolError, cores, reason, run_logged
 from .interpreters import Interpreter
 from .results import Outcome, read_junit
 
-# Labels of CTest. Tests of the first kind do not mind a busy machine.
-PARALLEL_LABELS = ("unit", "headers")
-SERIAL_LABELS = ("stress", "linearizability")
+# Labels of CTest.
+UNIT_LABELS = ("unit", "headers")
+STRESS_LABELS = ("stress", "linearizability")
 FUZZ_LABEL = "fuzz"
+
+# Many tests wait most of their time: more run at once than there are cores.
+TESTS_AT_ONCE = 2 * cores()
 
 # gcc 12's AddressSanitizer does not hold its allocator's locks over a fork, so that now and then a
 # child of a process whose other threads allocate waits for one of them for ever. These tests run
@@ -91,22 +94,6 @@ class Context:
         return outcome
 
 
-def _ctest(
-    context: Context,
-    preset: str,
-    labels: Sequence[str],
-    jobs: int,
-    part: str,
-    env: Mapping[str, str] | None = None,
-    exclude: str | None = None,
-) -> Outcome:
-    report = context.report_file(f"-{part}")
-    command = ["ctest", "--preset", preset, "-L", f"^({'|'.join(labels)})$", "-j", str(jobs)]
-    if exclude:
-        command += ["-E", exclude]
-    return context.run_for_report([*command, "--output-junit", report], report, env)
-
-
 def _build(context: Context, preset: str) -> None:
     for command in (
         ["cmake", "--preset", preset],
@@ -133,9 +120,7 @@ def _labels(preset: str) -> Counter[str]:
         for entry in test.get("properties", []):
             if entry["name"] == "LABELS":
                 labels = entry["value"]
-        known = [
-            label for label in labels if label in (*PARALLEL_LABELS, *SERIAL_LABELS, FUZZ_LABEL)
-        ]
+        known = [label for label in labels if label in (*UNIT_LABELS, *STRESS_LABELS, FUZZ_LABEL)]
         counts[known[0] if known else ""] += 1
     return counts
 
@@ -157,13 +142,12 @@ def c_tests(
         for label in labels:
             if not counts[label]:
                 outcome.fail(f"no test has the label {label}")
-        for part, kind, jobs in (
-            ("parallel", (*PARALLEL_LABELS, FUZZ_LABEL), cores()),
-            ("serial", SERIAL_LABELS, 1),
-        ):
-            wanted = [label for label in labels if label in kind and counts[label]]
-            if wanted:
-                outcome.add(_ctest(context, preset, wanted, jobs, part, env, exclude))
+        report = context.report_file()
+        chosen = f"^({'|'.join(labels)})$"
+        command = ["ctest", "--preset", preset, "-L", chosen, "-j", str(TESTS_AT_ONCE)]
+        if exclude:
+            command += ["-E", exclude]
+        outcome.add(context.run_for_report([*command, "--output-junit", report], report, env))
         outcome.note = ", ".join(f"{label} {counts[label]}" for label in labels)
         if exclude:
             outcome.note += f"; without *{exclude}*"
@@ -348,11 +332,11 @@ def lint_steps(found: list[Interpreter]) -> list[Step]:
 def test_steps(found: list[Interpreter]) -> list[Step]:
     chosen = [one for one in found if one.chosen]
     pair = setup.demo_pair(found)
-    every = (*PARALLEL_LABELS, *SERIAL_LABELS)
+    every = (*UNIT_LABELS, *STRESS_LABELS)
     return [
         *lint_steps(found)[:3],
         Step("tools", 120, tool_tests),
-        Step("c-gcc", 480, c_tests("dev", PARALLEL_LABELS)),
+        Step("c-gcc", 480, c_tests("dev", UNIT_LABELS)),
         Step("c-clang", 400, c_tests("clang", every, {"LW_SECONDS": "0.5"})),
         Step(
             "c-asan",
@@ -379,10 +363,10 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("c-tsan", 600, c_tests("tsan", ("unit", "stress"), exclude=FORK_NOT_UNDER_TSAN)),
         Step("bench", 300, bench_runs),
         Step(f"python-{tsan[-1].tag}", 1500, tsan_python_tests(tsan[-1]), tsan[-1], beside=True),
-        Step("c-noise", 600, c_tests("noise", SERIAL_LABELS), beside=True),
+        Step("c-noise", 600, c_tests("noise", STRESS_LABELS), beside=True),
         Step("fuzz", 420, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"}), beside=True),
         Step("c-posix", 420, c_tests("posix", ("unit", "stress")), beside=True),
-        Step("c-release", 600, c_tests("release", ("unit", *SERIAL_LABELS)), beside=True),
+        Step("c-release", 600, c_tests("release", ("unit", *STRESS_LABELS)), beside=True),
     ]
 
 
@@ -413,7 +397,7 @@ def soak_steps(found: list[Interpreter], seed: int) -> list[Step]:
     chosen = [one for one in found if one.chosen]
     return [
         *[
-            Step(f"soak-{preset}", 3600, c_tests(preset, SERIAL_LABELS, env))
+            Step(f"soak-{preset}", 3600, c_tests(preset, STRESS_LABELS, env))
             for preset in ("release", "noise", "posix", "tsan")
         ],
         *[
