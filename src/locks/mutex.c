@@ -69,7 +69,6 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
     w.since_ns = 0;
     deadline_ns = lw_deadline_(timeout_ns);
     for (;;) {
-        int64_t left_ns = -1;
         uint32_t word = lw_atomic_load_relaxed_u32(&m->word);
         lw_status status;
         bool is_free = (word & LW_MUTEX_LOCKED_) == 0;
@@ -83,16 +82,10 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
         if (lw_park_spin_(&looks, deadline_ns) || is_free) {
             continue;
         }
-        if (deadline_ns >= 0 || w.since_ns == 0) {
-            int64_t now_ns = lw_now_();
-            if (deadline_ns >= 0) {
-                left_ns = deadline_ns < now_ns ? 0 : deadline_ns - now_ns;
-            }
-            w.since_ns = w.since_ns == 0 ? now_ns : w.since_ns;
-        }
+        w.since_ns = w.since_ns == 0 ? lw_now_() : w.since_ns;
         how.since_ns = w.since_ns;
         w.token = 0;
-        status = lw_park_with_(m, &how, left_ns, flags, &w.token);
+        status = lw_park_with_(m, &how, lw_left_(deadline_ns), flags, &w.token);
         if (status == LW_TIMEOUT || status == LW_INTERRUPTED || w.token == LW_MUTEX_HANDED) {
             return status;
         }

@@ -44,11 +44,16 @@ def headers(python: bool, suffix: str = "h") -> list[str]:
     return [name for name in names if name not in PRIVATE and (name == "cpython.h") == python]
 
 
-def alone(compiler: str, options: list[str], name: str, flags: list[str]) -> Check:
-    """Twice, so that the guard is seen to work; an empty unit would not be strict C."""
-    source = f"#include <latchwork/{name}>\n" * 2 + "int main(void) { return 0; }\n"
+def including(compiler: str, options: list[str], names: list[str], flags: list[str]) -> Check:
+    """Twice, so that the guards are seen to work; an empty unit would not be strict C."""
+    lines = "".join(f"#include <latchwork/{name}>\n" for name in names)
+    source = 2 * lines + "int main(void) { return 0; }\n"
     command = [compiler, *options, *STRICT, *flags, "-"]
-    return Check(f"{name} with {compiler} {' '.join(options)}", command, source)
+    return Check(f"{' '.join(names)} with {compiler} {' '.join(options)}", command, source)
+
+
+def alone(compiler: str, options: list[str], name: str, flags: list[str]) -> Check:
+    return including(compiler, options, [name], flags)
 
 
 def c_language(standard: str) -> list[str]:
@@ -63,24 +68,29 @@ def header_checks(compiler: str, standards: list[str]) -> Iterator[Check]:
         for name in headers(python=False):
             # The intrinsics' declarations and __thread are extensions; the rest is not.
             yield alone(compiler, c_language(standard), name, ["-pedantic"])
-            for back in backs if standard == standards[0] else []:
-                yield alone(compiler, c_language(standard), name, back)
+        for back in backs:  # whether a header needs another one is seen above
+            yield including(compiler, c_language(standard), headers(python=False), back)
         for name in headers(python=False, suffix="hpp") if "++" in standard else []:
             for flags in ([], ["-fno-exceptions", "-fno-rtti"]):
                 yield alone(compiler, c_language(standard), name, ["-pedantic", *flags])
 
 
 def source_checks(compiler: str, standards: list[str]) -> Iterator[Check]:
-    sources = sorted(path for path in (ROOT / "src").rglob("*.c") if path.parent.name != "python")
+    unit = ROOT / "src" / "all.c"
+    # `make cross` compiles windows.c.
+    others = ("posix.c", "windows.c")
+    sources = sorted(
+        path
+        for path in (ROOT / "src").rglob("*.c")
+        if path.parent.name != "python" and path.name not in others
+    )
     for standard in standards:
-        for defines in ([], ["-DLW_PLATFORM_POSIX"], ["-DLW_ATOMIC_NOISE"]):
-            for source in sources:
-                if source.name == "windows.c":
-                    continue  # `make cross` compiles it
-                if source.name == "futex.c" and "-DLW_PLATFORM_POSIX" in defines:
-                    continue
-                if source.name == "posix.c" and "-DLW_PLATFORM_POSIX" not in defines:
-                    continue
+        for defines, chosen in (
+            ([], sources),
+            (["-DLW_PLATFORM_POSIX"], [ROOT / "src" / "platform" / "posix.c", unit]),
+            (["-DLW_ATOMIC_NOISE"], [unit]),
+        ):
+            for source in chosen:
                 command = [compiler, *c_language(standard), *STRICT, *defines, str(source)]
                 name = f"{source.relative_to(ROOT)} with {compiler} {standard} {' '.join(defines)}"
                 yield Check(name, command)

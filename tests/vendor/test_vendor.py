@@ -46,7 +46,8 @@ def _build(folder: Path) -> None:
                         include_dirs=[{str(ROOT / "include")!r}],
                         define_macros=[("LW_PYTHON", "1"), ("VENDORED_NAME", name)]
                         + [tuple(macro.split("=")) for macro in macros],
-                        extra_compile_args=["-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],
+                        extra_compile_args=["-Wall", "-Wextra", "-Werror", "-O1"]
+                        + ["-fvisibility=hidden"],
                     )
                 ],
             )

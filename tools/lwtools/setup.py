@@ -6,6 +6,7 @@ Each part leaves a stamp that names its inputs, so that nothing is done twice.
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from . import apt, cpython_build, cross, interpreters
 from .common import (
     BUILD,
+    INTERRUPTED,
     ROOT,
     Progress,
     ToolError,
@@ -145,10 +147,10 @@ class Environment:
         self.run(command, progress, "cannot create the environment")
         progress.tick(f"install {' '.join(packages)}")
         # Only wheels: a source package may ask for a tool chain (Rust) that is not here, and pip
-        # then takes the newest version that has a wheel for this interpreter.
-        self.run(
-            self.pip("--only-binary", ":all:", *packages), progress, "cannot install from PyPI"
-        )
+        # then takes the newest version that has a wheel for this interpreter. Byte code is made of
+        # what is used.
+        options = ["--only-binary", ":all:", "--no-compile"]
+        self.run(self.pip(*options, *packages), progress, "cannot install from PyPI")
         self.mark("packages", stamp)
         progress.done(f"created from {self.base}, {len(packages)} packages from PyPI")
 
@@ -184,10 +186,25 @@ def environment_of(one: Interpreter, installer: Environment | None = None) -> En
     )
 
 
-def ensure_environment(one: Interpreter) -> None:
-    environment = environment_of(one)
-    environment.ensure(apt.package_lists()["pip"]["interpreter"])
-    build_packages(environment)
+def ensure_environments(wanted: Sequence[Interpreter], with_demo: Sequence[Interpreter]) -> None:
+    """Those with the demo have what it draws with. pip uses one core: several run at once."""
+    lists = apt.package_lists()["pip"]
+    packages = {True: [*lists["interpreter"], *lists["demo"]], False: lists["interpreter"]}
+    environments = [environment_of(one) for one in wanted]
+    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+        created = [
+            pool.submit(environment.ensure, packages[one in with_demo])
+            for one, environment in zip(wanted, environments, strict=True)
+        ]
+        try:
+            for future in created:
+                future.result()
+        except BaseException:
+            INTERRUPTED.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    for environment in environments:
+        build_packages(environment)
 
 
 def ensure_tsan_environment(one: Interpreter, found: list[Interpreter]) -> None:
@@ -228,6 +245,15 @@ def build_packages(environment: Environment, options: Sequence[str] = (), **env:
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(ROOT / DEMO_EXAMPLE, copy)
     environment.build(DEMO_EXAMPLE, [*PACKAGE_INPUTS, DEMO_EXAMPLE], [str(copy)], **env)
+
+
+def ensure_peers(one: Interpreter) -> None:
+    """A peer that is not to be had here is missing in the tables, and nothing else."""
+    packages = apt.package_lists()["pip"]["peers"]
+    try:
+        environment_of(one).build("peers of the binding", [], packages)
+    except ToolError as error:
+        say(f"benchmarks of {one.name} go without {' '.join(packages)}: {error}")
 
 
 def ensure_tools() -> None:
@@ -281,9 +307,11 @@ def run_setup(purpose: str) -> None:
     require_both_kinds(found)
     with file_lock(VENVS / ".lock", "Another set-up is under way in this checkout; waiting."):
         ensure_tools()
-        wanted = demo_pair(found) if purpose in ("demo", "bench") else interpreters.chosen(found)
-        for one in wanted:
-            ensure_environment(one)
+        pair = demo_pair(found)
+        wanted = pair if purpose in ("demo", "bench") else interpreters.chosen(found)
+        ensure_environments(wanted, pair)
+        for one in pair if purpose in ("bench", "all") else []:
+            ensure_peers(one)
         if tsan:
             slow = [one for one in found if one.tsan][-1]
             ensure_tsan_environment(slow, found)

@@ -337,18 +337,18 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
         *lint_steps(found)[:3],
         Step("tools", 120, tool_tests),
         Step("c-gcc", 480, c_tests("dev", UNIT_LABELS)),
-        Step("c-clang", 400, c_tests("clang", every, {"LW_SECONDS": "0.5"})),
+        Step("c-clang", 400, c_tests("clang", every, {"LW_SECONDS": "0.3"})),
         Step(
             "c-asan",
             600,
             c_tests("asan", ("unit", "stress"), {"LW_SECONDS": "0.3"}, NOT_UNDER_ASAN),
         ),
+        *[Step(f"pip-alone-{one.tag}", 240, pip_alone(one), one, True) for one in pair[-1:]],
         *[
             Step(f"{Path(folder).name}-{one.tag}", 450, python_tests(one, folder), one, beside=True)
             for folder, on_all in PYTEST_FOLDERS.items()
             for one in (chosen if on_all else pair)
         ],
-        *[Step(f"pip-alone-{one.tag}", 240, pip_alone(one), one, True) for one in pair[-1:]],
     ]
 
 
