@@ -38,11 +38,15 @@ TRIES = 3  # runs of a stress test, each of another seed
 HUNG_S = 20.0
 HUNG_CHILD_S = 8  # a forked child that hangs is ended by the test itself
 SUITES = ("unit", "stress", "linearizability", "fuzz", "vendor")
-GCC = ["gcc", "-O1", "-g"]
-CLANG = ["clang", "-O1", "-g"]
+GCC = ["gcc", "-O1", "-g1"]
+CLANG = ["clang", "-O1", "-g1"]
 BUILDS = {
     "plain": [*GCC],
-    "unit": ["gcc", "-O0", "-g"],  # plain, for what needs no speed: compiles in a third of the time
+    "unit": [
+        "gcc",
+        "-O0",
+        "-g1",
+    ],  # plain, for what needs no speed: compiles in a third of the time
     "posix": [*GCC, "-DLW_PLATFORM_POSIX"],
     "unwind": [*GCC, "-fexceptions"],
     "noise": [*GCC, "-DLW_ATOMIC_NOISE"],
