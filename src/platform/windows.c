@@ -112,10 +112,17 @@ int64_t lw_now_(void)
            count.QuadPart % frequency.QuadPart * 1000000000 / frequency.QuadPart;
 }
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Warray-bounds" /* gcc 12 takes an offset in a segment for NULL */
+#endif
 uint64_t lw_thread_number_(void)
 {
     return (uintptr_t)NtCurrentTeb();
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 void lw_yield_(void)
 {

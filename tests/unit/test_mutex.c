@@ -641,7 +641,7 @@ static void lock_and_fork(void *arg)
 {
     lw_mutex_t *m = (lw_mutex_t *)arg;
     locker l;
-    if (lw_mutex_lock_for(m, 2 * MS) == LW_OK) {
+    if (lw_mutex_lock_for(m, 100 * MS) == LW_OK) {
         lw_mutex_unlock(m);
     }
     if (getpid() == first_process) {
