@@ -68,8 +68,12 @@ def header_checks(compiler: str, standards: list[str]) -> Iterator[Check]:
         for name in headers(python=False):
             # The intrinsics' declarations and __thread are extensions; the rest is not.
             yield alone(compiler, c_language(standard), name, ["-pedantic"])
-        for back in backs:  # whether a header needs another one is seen above
-            yield including(compiler, c_language(standard), headers(python=False), back)
+        for back in backs:
+            if standard == standards[0] and "++" not in standard:
+                for name in headers(python=False):
+                    yield alone(compiler, c_language(standard), name, back)
+            else:  # what one needs of another is the same in all languages
+                yield including(compiler, c_language(standard), headers(python=False), back)
         for name in headers(python=False, suffix="hpp") if "++" in standard else []:
             for flags in ([], ["-fno-exceptions", "-fno-rtti"]):
                 yield alone(compiler, c_language(standard), name, ["-pedantic", *flags])
@@ -79,6 +83,7 @@ def source_checks(compiler: str, standards: list[str]) -> Iterator[Check]:
     unit = ROOT / "src" / "all.c"
     # `make cross` compiles windows.c.
     others = ("posix.c", "windows.c")
+    posix = [ROOT / "src" / "platform" / f"{name}.c" for name in ("posix", "unix", "membarrier")]
     sources = sorted(
         path
         for path in (ROOT / "src").rglob("*.c")
@@ -87,7 +92,7 @@ def source_checks(compiler: str, standards: list[str]) -> Iterator[Check]:
     for standard in standards:
         for defines, chosen in (
             ([], sources),
-            (["-DLW_PLATFORM_POSIX"], [ROOT / "src" / "platform" / "posix.c", unit]),
+            (["-DLW_PLATFORM_POSIX"], [*posix, unit]),
             (["-DLW_ATOMIC_NOISE"], [unit]),
         ):
             for source in chosen:

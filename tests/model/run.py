@@ -36,8 +36,7 @@ except ImportError:  # the plain form below will do
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CXX = os.environ.get("CXX", "g++")
-FLAGS = ["-std=c++17", "-Wall", "-Wextra", "-Wno-type-limits", "-Wno-unused-function"]
-RUN_OFTEN, RUN_ONCE = "-O1", "-O0"  # the latter compiles in two thirds of the time
+FLAGS = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wno-type-limits", "-Wno-unused-function"]
 PREFIX = "relacy.hpp"  # in the build folder: precompiled, as it takes longer than the rest
 FOUND, PASSED, OUT_OF_TIME = 1, 0, 3
 MUTANT_S = 60
@@ -119,17 +118,13 @@ def compile_prefix(folder: Path, source: Path) -> None:
     """What atomic/relacy.h includes, which depends on nothing before it."""
     header = folder / PREFIX
     header.write_text("#include <errno.h>\n#include <string.h>\n#include <relacy/relacy.hpp>\n")
-    compiled = folder / f"{PREFIX}.gch"  # the compiler finds the one that suits it
-    shutil.rmtree(compiled, ignore_errors=True)
-    compiled.mkdir()
-    for level in (RUN_OFTEN, RUN_ONCE):
-        compile_cxx(source, level, "-x", "c++-header", header, "-o", compiled / f"with{level}")
+    compile_cxx(source, "-x", "c++-header", header, "-o", f"{header}.gch")
 
 
-def compile_harness(area: Area, root: Path, program: Path, folder: Path, level: str) -> None:
+def compile_harness(area: Area, root: Path, program: Path, folder: Path) -> None:
     """In the build folder are the engine and the precompiled prefix."""
     prefix = ("-include", folder / PREFIX, "-Winvalid-pch")
-    compile_cxx(root, level, *prefix, HERE / area.harness, folder / "engine.o", "-o", program)
+    compile_cxx(root, *prefix, HERE / area.harness, folder / "engine.o", "-o", program)
 
 
 def execute(program: Path, run: Run, *more: str, seconds: int) -> Outcome:
@@ -187,7 +182,7 @@ def check_plant(plant: Plant, source: Path, build: Path) -> Check:
     try:
         apply_plant(plant, source, folder)
         program = folder / plant.area
-        compile_harness(AREAS[plant.area], folder, program, build, RUN_ONCE)
+        compile_harness(AREAS[plant.area], folder, program, build)
         for name in plant.suites:
             suite = AREAS[plant.area].suites[name]
             for run in runs_of(plant.area, name, suite, "verify"):
@@ -414,10 +409,7 @@ def relacy_checks(report: Report, areas: list[str], depth: str, folder: Path, jo
     compile_cxx(source, "-O2", "-c", HERE / "engine.cpp", "-o", folder / "engine.o")
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         list(
-            pool.map(
-                lambda one: compile_harness(AREAS[one], source, programs[one], folder, RUN_OFTEN),
-                areas,
-            )
+            pool.map(lambda one: compile_harness(AREAS[one], source, programs[one], folder), areas)
         )
     outcomes: dict[Run, Outcome] = {}
     limit = 24 * 3600 if depth == "soak" else 300

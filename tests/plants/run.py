@@ -34,7 +34,7 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "verification.md"
 BEGIN, END = "<!-- plants: begin -->", "<!-- plants: end -->"
-TRIES = 3  # runs of a stress test, each of another seed
+TRIES = 3  # runs of a stress test, each of another seed unless LW_SEED says one
 HUNG_S = 20.0
 HUNG_CHILD_S = 8  # a forked child that hangs is ended by the test itself
 SUITES = ("unit", "stress", "linearizability", "fuzz", "vendor")
@@ -262,9 +262,9 @@ def try_healthy(catches: Iterable[Catch], copy: Copy, slots: int) -> list[Result
         note = "passes" if status == 0 else f"fails without a plant: {first_failure(said)}"
         return Result("(none)", catch, status == 0, time.monotonic() - begin, note)
 
-    # As long as the plants need, and no longer.
+    # Longer than most plants need; other steps run the same tests for longer still.
     shortened = {
-        Catch(one.program, one.case, "", one.build, 0.5, one.environment) for one in catches
+        Catch(one.program, one.case, "", one.build, 2.0, one.environment) for one in catches
     }
     with concurrent.futures.ThreadPoolExecutor(slots) as pool:
         return list(pool.map(one, sorted(shortened, key=lambda catch: catch.name)))
@@ -308,7 +308,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="plants to try; all of them unless given")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="also write a JUnit report")
     # Some hang, and need no processor for that.
-    jobs = (os.cpu_count() or 1) + 1
+    jobs = len(os.sched_getaffinity(0)) + 1
     parser.add_argument("--jobs", type=int, default=jobs, help=f"how many at once ({jobs})")
     parser.add_argument(
         "--markdown", action="store_true", help="write the table of docs/verification.md"

@@ -530,9 +530,9 @@ static uint64_t memory(void)
            heap_bytes(), lw_map_memory(map), support_resident() / 1024);
     support_run(MEMORY_THREADS, empty, numbers, sizeof numbers[0]);
     check_memory("filled and emptied", resident, bytes);
-    memory_count = many / 5;
     support_run(MEMORY_THREADS, turn_over, numbers, sizeof numbers[0]);
     check_memory("one in and one out", resident, bytes);
+    memory_count = many / 5;
     support_run(MEMORY_THREADS, fill, numbers, sizeof numbers[0]);
     lw_map_clear(map);
     check_memory("filled and cleared", resident, bytes);

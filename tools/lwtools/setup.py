@@ -192,12 +192,12 @@ def ensure_environments(wanted: Sequence[Interpreter], with_demo: Sequence[Inter
     packages = {True: [*lists["interpreter"], *lists["demo"]], False: lists["interpreter"]}
     environments = [environment_of(one) for one in wanted]
     with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
-        created = [
-            pool.submit(environment.ensure, packages[one in with_demo])
-            for one, environment in zip(wanted, environments, strict=True)
-        ]
         try:
-            for future in created:
+            created = [
+                pool.submit(environment.ensure, packages[one in with_demo])
+                for one, environment in zip(wanted, environments, strict=True)
+            ]
+            for future in concurrent.futures.as_completed(created):
                 future.result()
         except BaseException:
             INTERRUPTED.set()

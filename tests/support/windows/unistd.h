@@ -4,7 +4,14 @@
 
 #include_next <unistd.h>
 
+#include <stdlib.h>
+
 #include "skip.h"
+
+static inline int setenv(const char *name, const char *value, int overwrite)
+{
+    return overwrite || getenv(name) == NULL ? _putenv_s(name, value) : 0;
+}
 
 static inline int support_no_fork(void)
 {
