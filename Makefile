@@ -17,11 +17,11 @@ demo: ## index real files with real threads, on a GIL and a free-threaded CPytho
 	@$(PYTHON) tools/setup --for demo
 	@$(PYTHON) tools/demo $(ARGS)
 
-test: ## every test, in some 10 minutes (STEPS="c-gcc ruff" for some)
+test: ## every test, in some 8 minutes (STEPS="c-gcc ruff" for some)
 	@$(PYTHON) tools/setup --for test
 	@$(TOOLS) tools/run_tests test $(STEPS)
 
-verify: ## the deep part, in some 30 minutes: models, ThreadSanitizer, noise, fuzzing, planted bugs
+verify: ## the deep part, in some 25 minutes: models, ThreadSanitizer, noise, fuzzing, planted bugs
 	@$(PYTHON) tools/setup --for verify
 	@$(TOOLS) tools/run_tests verify $(STEPS)
 

@@ -31,6 +31,7 @@
     X(lock_ck_mcs)                                                                                 \
     X(critical_pairs)                                                                              \
     X(critical_python)                                                                             \
+    X(critical_sorted)                                                                             \
     X(rmutex_pthread)                                                                              \
     X(rmutex_std)                                                                                  \
     X(cond_pthread)                                                                                \

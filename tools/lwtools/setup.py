@@ -148,8 +148,8 @@ class Environment:
         progress.tick(f"install {' '.join(packages)}")
         # Only wheels: a source package may ask for a tool chain (Rust) that is not here, and pip
         # then takes the newest version that has a wheel for this interpreter. Byte code is made of
-        # what is used.
-        options = ["--only-binary", ":all:", "--no-compile"]
+        # what is used, but for an interpreter that leaves the work to another.
+        options = ["--only-binary", ":all:", *([] if self.installer else ["--no-compile"])]
         self.run(self.pip(*options, *packages), progress, "cannot install from PyPI")
         self.mark("packages", stamp)
         progress.done(f"created from {self.base}, {len(packages)} packages from PyPI")

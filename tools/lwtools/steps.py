@@ -23,7 +23,7 @@ STRESS_LABELS = ("stress", "linearizability")
 FUZZ_LABEL = "fuzz"
 
 # Many tests wait most of their time: more run at once than there are cores.
-TESTS_AT_ONCE = 2 * cores()
+TESTS_AT_ONCE = 3 * cores()
 
 # gcc 12's AddressSanitizer does not hold its allocator's locks over a fork, so that now and then a
 # child of a process whose other threads allocate waits for one of them for ever. These tests run
@@ -36,6 +36,9 @@ FORK_NOT_UNDER_TSAN = "fork_while_another_thread_makes_the_domain"
 
 # Starts other programs, and is about files and builds.
 NOT_UNDER_TSAN = ("tests/python/test_package.py",)
+
+# These take as long under ThreadSanitizer as all others together.
+SLOW_UNDER_TSAN = ("tests/python/test_lifecycle.py", "tests/python/test_views.py")
 
 # Folders of pytest, and whether they run on every interpreter or on one of each kind.
 PYTEST_FOLDERS = {
@@ -177,15 +180,16 @@ def clang_tidy(wheel: Path) -> Callable[[Context], Outcome]:
 def _pytest(
     context: Context,
     python: Path,
-    folder: str,
+    what: Sequence[str],
     env: Mapping[str, str],
     prefix: Sequence[str] = (),
     options: Sequence[str] = (),
 ) -> Outcome:
-    if not (ROOT / folder).is_dir():
-        raise ToolError(f"{folder} does not exist")
+    for name in what:
+        if not (ROOT / name).exists():
+            raise ToolError(f"{name} does not exist")
     report = context.report_file()
-    command = [*prefix, python, "-X", "faulthandler", "-m", "pytest", folder, "-q"]
+    command = [*prefix, python, "-X", "faulthandler", "-m", "pytest", *what, "-q"]
     # Each interpreter has a cache folder of its own, or two runs would share one.
     cache = ["-o", f"cache_dir={BUILD / 'pytest' / context.name}", f"--junitxml={report}"]
     return context.run_for_report([*command, *cache, *options], report, env)
@@ -196,33 +200,37 @@ def python_tests(
 ) -> Callable[[Context], Outcome]:
     def step(context: Context) -> Outcome:
         environment = setup.environment_of(one)
-        outcome = _pytest(context, environment.python, folder, {}, options=options)
+        outcome = _pytest(context, environment.python, [folder], {}, options=options)
         outcome.note = one.name
         return outcome
 
     return step
 
 
-def tsan_python_tests(one: Interpreter) -> Callable[[Context], Outcome]:
+def tsan_python_tests(one: Interpreter, slow: bool) -> Callable[[Context], Outcome]:
     """The binding's tests under a ThreadSanitizer interpreter; any report fails the run."""
 
     def step(context: Context) -> Outcome:
         environment = setup.environment_of(one)
-        suppressions = BUILD / "results" / "tsan-suppressions.txt"
+        suppressions = BUILD / "results" / f"{context.name}-suppressions.txt"
         suppressions.parent.mkdir(parents=True, exist_ok=True)
         own = ROOT / "tools" / "tsan-suppressions.txt"
         suppressions.write_text(cpython_build.suppressions().read_text() + own.read_text())
-        reports = BUILD / "results" / "tsan-report"
+        reports = BUILD / "results" / f"{context.name}-report"
         for old in reports.parent.glob(f"{reports.name}.*"):
             old.unlink()
         options = f"suppressions={suppressions}:log_path={reports}:history_size=4:exitcode=66"
+        files = sorted(str(file.relative_to(ROOT)) for file in ROOT.glob("tests/python/test_*.py"))
         outcome = _pytest(
             context,
             environment.python,
-            "tests/python",
+            [
+                file
+                for file in files
+                if file not in NOT_UNDER_TSAN and (file in SLOW_UNDER_TSAN) == slow
+            ],
             {"TSAN_OPTIONS": options},
             cpython_build.fixed_addresses(),
-            [f"--ignore={file}" for file in NOT_UNDER_TSAN],
         )
         left_out = ", ".join(Path(file).name for file in NOT_UNDER_TSAN)
         outcome.note = f"{one.name}; without {left_out}"
@@ -304,7 +312,7 @@ def bench_runs(context: Context) -> Outcome:
 
 
 def tool_tests(context: Context) -> Outcome:
-    return _pytest(context, setup.TOOLS_PYTHON, "tools/tests", {})
+    return _pytest(context, setup.TOOLS_PYTHON, ["tools/tests"], {})
 
 
 @dataclass
@@ -337,11 +345,11 @@ def test_steps(found: list[Interpreter]) -> list[Step]:
         *lint_steps(found)[:3],
         Step("tools", 120, tool_tests),
         Step("c-gcc", 480, c_tests("dev", UNIT_LABELS)),
-        Step("c-clang", 400, c_tests("clang", every, {"LW_SECONDS": "0.3"})),
+        Step("c-clang", 400, c_tests("clang", every, {"LW_SECONDS": "0.2"})),
         Step(
             "c-asan",
             600,
-            c_tests("asan", ("unit", "stress"), {"LW_SECONDS": "0.3"}, NOT_UNDER_ASAN),
+            c_tests("asan", ("unit", "stress"), {"LW_SECONDS": "0.2"}, NOT_UNDER_ASAN),
         ),
         *[Step(f"pip-alone-{one.tag}", 240, pip_alone(one), one, True) for one in pair[-1:]],
         *[
@@ -362,7 +370,11 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
         Step("plants", 1200, own_runner("tests/plants/run.py")),
         Step("c-tsan", 600, c_tests("tsan", ("unit", "stress"), exclude=FORK_NOT_UNDER_TSAN)),
         Step("bench", 300, bench_runs),
-        Step(f"python-{tsan[-1].tag}", 1500, tsan_python_tests(tsan[-1]), tsan[-1], beside=True),
+        *[
+            Step(f"python-{one.tag}{suffix}", 1200, tsan_python_tests(one, slow), one, True)
+            for one in tsan[-1:]
+            for suffix, slow in (("", False), ("-slow", True))
+        ],
         Step("c-noise", 600, c_tests("noise", STRESS_LABELS), beside=True),
         Step("fuzz", 420, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"}), beside=True),
         Step("c-posix", 420, c_tests("posix", ("unit", "stress")), beside=True),
