@@ -334,6 +334,12 @@ size_t support_waiters(const void *address)
     return count.count;
 }
 
+uint32_t support_announced(const void *address)
+{
+    lw_atomic_u32 *flags = (lw_atomic_u32 *)lw_atomic_load_acquire_ptr(&lw_park_flags_);
+    return lw_atomic_load_relaxed_u32(&flags[lw_park_index_(address)]) & ~(uint32_t)LW_PARK_FENCED_;
+}
+
 void support_await_waiters(const void *address, size_t count)
 {
     while (support_waiters(address) != count) {

@@ -117,6 +117,8 @@ void support_await_newcomer(const void *address, const void *other, int64_t sinc
 /* The time; who comes after it does so by more than a look at all queues takes. */
 int64_t support_mark(void);
 size_t support_waiters(const void *address);
+/* How many are announced in the queue of an address. */
+uint32_t support_announced(const void *address);
 
 #ifdef __cplusplus
 }

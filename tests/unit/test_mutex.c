@@ -302,12 +302,6 @@ TEST(signal_whose_calls_are_restarted_interrupts_too)
     interrupt_with(SA_RESTART);
 }
 
-static uint32_t announced(const lw_mutex_t *m)
-{
-    const lw_atomic_u32 *flags = (const lw_atomic_u32 *)lw_atomic_load_acquire_ptr(&lw_park_flags_);
-    return lw_atomic_load_relaxed_u32(&flags[lw_park_index_(m)]) & ~(uint32_t)LW_PARK_FENCED_;
-}
-
 /* ---- The thread ends while it attaches ---- */
 
 static int ending;
@@ -350,7 +344,7 @@ TEST(who_ends_while_it_attaches_passes_the_wake_on)
     support_start(&first.thread, lock_once, &first);
     support_join(&first.thread);
     CHECK_EQ(first.done, 0);
-    CHECK_EQ(announced(&m), 0);
+    CHECK_EQ(support_announced(&m), 0);
     lw_mutex_unlock(&m);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
 }
@@ -416,7 +410,7 @@ TEST(who_has_starved_is_handed_the_mutex)
         CHECK(i < 10000); /* a failure, and no hang */
         support_sleep(MS);
     }
-    CHECK_EQ(announced(&m), 1);
+    CHECK_EQ(support_announced(&m), 1);
     CHECK_EQ(second.has, 0);
     support_sleep(MS); /* longer than the pause between two hand-overs */
     __atomic_store_n(&first.may_go, 1, __ATOMIC_RELEASE);
@@ -424,7 +418,7 @@ TEST(who_has_starved_is_handed_the_mutex)
     CHECK(!lw_mutex_trylock(&m));
     __atomic_store_n(&second.may_go, 1, __ATOMIC_RELEASE);
     support_join(&second.thread);
-    CHECK_EQ(announced(&m), 0);
+    CHECK_EQ(support_announced(&m), 0);
     CHECK(lw_mutex_trylock(&m));
     lw_mutex_unlock(&m);
 }
@@ -446,7 +440,7 @@ TEST(who_is_handed_it_and_ends_lets_go)
     lw_mutex_unlock(&m);
     support_join(&h.thread);
     CHECK_EQ(h.has, 0);
-    CHECK_EQ(announced(&m), 0);
+    CHECK_EQ(support_announced(&m), 0);
     CHECK_EQ(lw_atomic_load_relaxed_u32(&m.word), 0);
 }
 
@@ -647,7 +641,7 @@ static void lock_and_fork(void *arg)
     if (getpid() == first_process) {
         return;
     }
-    CHECK_EQ(announced(m), 0);
+    CHECK_EQ(support_announced(m), 0);
     /* Somebody waits in the same queue: the wake must come. */
     lw_mutex_init(m);
     lw_mutex_lock(m);
@@ -667,7 +661,7 @@ static void fork_in(const lw_block_hooks *hooks)
     __atomic_store_n(&forks_in_hook, 1, __ATOMIC_RELAXED);
     support_run(1, lock_and_fork, &m, 1);
     CHECK_EQ(forks_in_hook, 0);
-    CHECK_EQ(announced(&m), 0);
+    CHECK_EQ(support_announced(&m), 0);
     lw_mutex_unlock(&m);
 }
 

@@ -927,24 +927,18 @@ typedef struct announcement {
     uint32_t ticket;
 } announcement;
 
-static uint32_t announced_at(const void *address)
-{
-    lw_atomic_u32 *flags = (lw_atomic_u32 *)lw_atomic_load_acquire_ptr(&lw_park_flags_);
-    return lw_atomic_load_relaxed_u32(&flags[lw_park_index_(address)]) & ~(uint32_t)LW_PARK_FENCED_;
-}
-
 static void child_has_nobody_announced(void *arg)
 {
     const announcement *a = (const announcement *)arg;
     uint32_t ticket;
-    CHECK_EQ(announced_at(a->address), 0);
+    CHECK_EQ(support_announced(a->address), 0);
     CHECK(!lw_park_ticket_holds_(a->ticket));
     lw_park_retract_(a->address, a->ticket);
-    CHECK_EQ(announced_at(a->address), 0);
+    CHECK_EQ(support_announced(a->address), 0);
     ticket = lw_park_announce_(a->address);
-    CHECK_EQ(announced_at(a->address), 1);
+    CHECK_EQ(support_announced(a->address), 1);
     lw_park_retract_(a->address, ticket);
-    CHECK_EQ(announced_at(a->address), 0);
+    CHECK_EQ(support_announced(a->address), 0);
 }
 
 TEST(announcements_stay_with_the_parent)
@@ -952,10 +946,10 @@ TEST(announcements_stay_with_the_parent)
     static int address;
     announcement a = {&address, lw_park_announce_(&address)};
     support_fork_ok(child_has_nobody_announced, &a);
-    CHECK_EQ(announced_at(&address), 1);
+    CHECK_EQ(support_announced(&address), 1);
     CHECK(lw_park_ticket_holds_(a.ticket));
     lw_park_retract_(&address, a.ticket);
-    CHECK_EQ(announced_at(&address), 0);
+    CHECK_EQ(support_announced(&address), 0);
 }
 
 static void unpark_all_the_time(void *arg)

@@ -212,6 +212,7 @@ def tsan_python_tests(one: Interpreter, slow: bool) -> Callable[[Context], Outco
 
     def step(context: Context) -> Outcome:
         environment = setup.environment_of(one)
+        # CPython's and ours in one file; each has its reason in the file it comes from.
         suppressions = BUILD / "results" / f"{context.name}-suppressions.txt"
         suppressions.parent.mkdir(parents=True, exist_ok=True)
         own = ROOT / "tools" / "tsan-suppressions.txt"
