@@ -1188,13 +1188,13 @@ PLANTS = (
         "queue-lock-held-at-fork",
         "a forked child finds the lock of a wait queue held by a thread of the parent",
         (Edit(PARK, "        (void)lw_rawlock_forked_(&q->lock);\n", ""),),
-        (Catch("test_park", "fork_while_queues_are_locked", "it hung"),),
+        (Catch("test_park", "fork_beside_a_locked_queue", "it hung"),),
     ),
     Plant(
         "smr-lock-held-at-fork",
         "a forked child finds the lock of the orphans held by a thread of the parent",
         (Edit(THREAD, "if (lw_rawlock_forked_(&d->smr_lock)) {", "if (d == NULL) {"),),
-        (Catch("test_smr", "fork_while_others_poll", "it hung", "noise"),),
+        (Catch("test_smr", "fork_beside_locked_lists", "it hung"),),
     ),
     Plant(
         "first-use-cancelled",

@@ -952,30 +952,29 @@ TEST(announcements_stay_with_the_parent)
     CHECK_EQ(support_announced(&address), 0);
 }
 
-static void unpark_all_the_time(void *arg)
+static support_step decide_step = SUPPORT_STEP_INIT;
+
+static uintptr_t decide_when_told(void *arg, lw_unpark_result result)
 {
-    (void)arg;
-    while (!__atomic_load_n(&report_stop, __ATOMIC_RELAXED)) {
-        char addresses[512];
-        size_t i;
-        for (i = 0; i < sizeof addresses; i++) {
-            (void)lw_unpark_one(&addresses[i], NULL, NULL);
-        }
-    }
+    (void)arg, (void)result;
+    support_reach(&decide_step, 1);
+    support_await(&decide_step, 2);
+    return 0;
+}
+
+static void unpark_when_told(void *arg)
+{
+    (void)lw_unpark_one(arg, decide_when_told, NULL);
 }
 
 /* Nobody has waited yet, either. */
-TEST(fork_while_queues_are_locked)
+TEST(fork_beside_a_locked_queue)
 {
     support_thread thread;
     static int address;
-    int i;
-    /* Makes the domain: a fork beside that is test_thread's, and not for ThreadSanitizer. */
-    (void)lw_unpark_one(&address, NULL, NULL);
-    support_start(&thread, unpark_all_the_time, NULL);
-    for (i = 0; i < 30; i++) {
-        support_fork_ok(child_has_no_waiters, &address);
-    }
-    __atomic_store_n(&report_stop, 1, __ATOMIC_RELAXED);
+    support_start(&thread, unpark_when_told, &address);
+    support_await(&decide_step, 1);
+    support_fork_ok(child_has_no_waiters, &address);
+    support_reach(&decide_step, 2);
     support_join(&thread);
 }

@@ -2,6 +2,9 @@
 #include <latchwork/mutex.h>
 #include <latchwork/smr.h>
 
+/* For a lock that nothing public holds for long. */
+#include "../../src/base/domain_internal.h"
+
 #include "heap.h"
 #include "unit.h"
 
@@ -1103,15 +1106,16 @@ TEST(retiring_without_a_record_does_not_recurse)
 
 /* ---- Fork where nothing was retired yet ---- */
 
-static int poll_stop;
+static support_step lists_step = SUPPORT_STEP_INIT;
 
-static void poll_all_the_time(void *arg)
+static void lock_lists_until_told(void *arg)
 {
+    lw_domain *d = lw_domain_get();
     (void)arg;
-    while (!__atomic_load_n(&poll_stop, __ATOMIC_RELAXED)) {
-        (void)lw_smr_get_stats();
-        (void)lw_smr_poll();
-    }
+    lw_rawlock_lock_(&d->smr_lock);
+    support_reach(&lists_step, 1);
+    support_await(&lists_step, 2);
+    lw_rawlock_unlock_(&d->smr_lock);
 }
 
 static void child_polls(void *arg)
@@ -1122,22 +1126,14 @@ static void child_polls(void *arg)
     CHECK_EQ(lw_smr_synchronize(), LW_OK);
 }
 
-TEST(fork_while_others_poll)
+TEST(fork_beside_locked_lists)
 {
-    support_thread threads[2];
-    int i;
-    /* Makes the domain: a fork beside that is test_thread's, and not for ThreadSanitizer. */
-    CHECK_EQ(lw_smr_get_stats().pending, 0);
-    for (i = 0; i < 2; i++) {
-        support_start(&threads[i], poll_all_the_time, NULL);
-    }
-    for (i = 0; i < 30; i++) {
-        support_fork_ok(child_polls, NULL);
-    }
-    __atomic_store_n(&poll_stop, 1, __ATOMIC_RELAXED);
-    for (i = 0; i < 2; i++) {
-        support_join(&threads[i]);
-    }
+    support_thread thread;
+    support_start(&thread, lock_lists_until_told, NULL);
+    support_await(&lists_step, 1);
+    support_fork_ok(child_polls, NULL);
+    support_reach(&lists_step, 2);
+    support_join(&thread);
 }
 
 TEST(fork_beside_a_section_without_a_record)
