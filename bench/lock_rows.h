@@ -12,6 +12,7 @@
  *                    each hand-over to a thread that does not run costs a time slice
  *   LOCK_BIASED      it is for one thread that uses it nearly always: the rows of that area alone
  *   LOCK_BESIDE      its name among those, if it is not LOCK_NAME
+ *   LOCK_UNSHARED    it is for one thread: no row with more
  * and gets register_LOCK_ID(). */
 #include "rows.h"
 
@@ -83,6 +84,7 @@ static uint64_t lock_free_pair(void *local, size_t n)
     return n;
 }
 
+#ifndef LOCK_UNSHARED
 /* A batch each, one thread after the other. */
 static uint64_t lock_in_turns(void *local, size_t n)
 {
@@ -94,12 +96,14 @@ static uint64_t lock_in_turns(void *local, size_t n)
     __atomic_store_n(&s->turn, 1 - u->index, __ATOMIC_RELEASE);
     return n;
 }
+#endif
 
 static void lock_add_biased(const char *name)
 {
     gb_row row = {"biased",   "take and drop, free", name,       1,        1024,
                   lock_setup, lock_teardown,         lock_begin, lock_end, lock_free_pair};
     gb_add(&row);
+#ifndef LOCK_UNSHARED
     row.threads = 2;
     row.body = lock_in_turns;
     row.row = "in turns of 16384";
@@ -108,6 +112,7 @@ static void lock_add_biased(const char *name)
     row.row = "in turns of 1024";
     row.batch = 1024;
     gb_add(&row);
+#endif
 }
 
 #ifndef LOCK_BIASED

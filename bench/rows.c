@@ -29,6 +29,7 @@
     X(lock_ck_fas)                                                                                 \
     X(lock_ck_ticket)                                                                              \
     X(lock_ck_mcs)                                                                                 \
+    X(lock_biased_floor)                                                                           \
     X(critical_pairs)                                                                              \
     X(critical_python)                                                                             \
     X(critical_sorted)                                                                             \
