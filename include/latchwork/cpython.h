@@ -79,6 +79,8 @@ LW_API lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeo
  * library's waits too. With the GIL they are nothing, since the GIL gives the same: nobody else
  * runs until the thread lets go of it. A section on a mutex of your own, with or without the GIL,
  * is LW_CRITICAL_BEGIN; both may be inside of each other in any order without a deadlock. Attached.
+ * One inside of another on the same object costs nothing and suspends nothing, as in CPython 3.14:
+ * 3.13 would wait for itself, and let others into the outer one.
  *
  * LW_PY_CRITICAL_BEGIN_N is for three and more: CPython has no such section, so it locks the
  * objects in the order of their addresses and keeps them until the end, whatever happens. Hence
@@ -94,7 +96,20 @@ LW_API bool lw_py_is_attached(void);
 #if defined(__cplusplus) || defined(__EXCEPTIONS)
 #define LW_PY_CRITICAL_THERE_(section) ((section)->begun && lw_py_is_attached())
 #else
-#define LW_PY_CRITICAL_THERE_(section) true
+#define LW_PY_CRITICAL_THERE_(section) ((section)->begun)
+#endif
+
+/* Whether the thread's innermost section has both objects. */
+#if PY_VERSION_HEX < 0x030e0000
+LW_API bool lw_py_critical_has_(PyObject *a, PyObject *b);
+
+static inline bool lw_py_critical_may_have_(PyObject *object)
+{
+    return (_Py_atomic_load_uint8_relaxed(&object->ob_mutex._bits) & 1) != 0; /* locked */
+}
+#else
+#define lw_py_critical_has_(a, b) ((void)(a), (void)(b), false)
+#define lw_py_critical_may_have_(object) ((void)(object), false)
 #endif
 
 typedef struct lw_py_critical_ {
@@ -105,6 +120,9 @@ typedef struct lw_py_critical_ {
 static inline void lw_py_critical_begin_(lw_py_critical_ *c, PyObject *object)
 {
     c->begun = false;
+    if (LW_UNLIKELY(lw_py_critical_may_have_(object)) && lw_py_critical_has_(object, object)) {
+        return;
+    }
     PyCriticalSection_Begin(&c->section, object);
     c->begun = true;
 }
@@ -124,6 +142,9 @@ typedef struct lw_py_critical2_ {
 static inline void lw_py_critical_begin2_(lw_py_critical2_ *c, PyObject *a, PyObject *b)
 {
     c->begun = false;
+    if (LW_UNLIKELY(lw_py_critical_may_have_(a)) && lw_py_critical_has_(a, b)) {
+        return;
+    }
     PyCriticalSection2_Begin(&c->section, a, b);
     c->begun = true;
 }

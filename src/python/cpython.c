@@ -439,6 +439,25 @@ lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns)
 /* ---- sections ---- */
 
 #ifdef Py_GIL_DISABLED
+#if PY_VERSION_HEX < 0x030e0000
+/* As PyCriticalSection_Begin of 3.14 does. The low bits of 3.13's pointer to the innermost section:
+ * it is suspended, which that of an attached thread is not; it is a PyCriticalSection2. */
+bool lw_py_critical_has_(PyObject *a, PyObject *b)
+{
+    enum { SUSPENDED = 1, TWO = 2 };
+    uintptr_t top = PyThreadState_Get()->critical_section;
+    const PyCriticalSection2 *c = (const PyCriticalSection2 *)(top & ~(uintptr_t)(SUSPENDED | TWO));
+    const PyMutex *first, *second;
+    if (c == NULL || (top & SUSPENDED) != 0) {
+        return false;
+    }
+    first = c->_cs_base._cs_mutex;
+    second = (top & TWO) != 0 ? c->_cs_mutex2 : first;
+    return (&a->ob_mutex == first || &a->ob_mutex == second) &&
+           (&b->ob_mutex == first || &b->ob_mutex == second);
+}
+#endif
+
 void lw_py_critical_begin_n_(lw_py_critical_n_ *section, PyObject **objects, size_t count)
 {
     size_t i, kept = 0;

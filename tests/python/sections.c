@@ -152,6 +152,41 @@ static PyObject *nest(PyObject *module, PyObject *args)
     return fine ? Py_NewRef(Py_None) : wrong("a section was not what it should be");
 }
 
+/* Of one object, or of two: inside of a section on them, and of nothing else, sections on them
+ * suspend nothing. Says so, and how often an inner section let somebody in. */
+static PyObject *again(PyObject *module, PyObject *args)
+{
+    cell *a, *b;
+    long n, i, let_in = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOl", &a, &b, &n)) {
+        return NULL;
+    }
+    for (i = 0; i < n; i++) {
+        LW_PY_CRITICAL_BEGIN2(a, b)
+        {
+            long before = a->values[0];
+            LW_PY_CRITICAL_BEGIN(b)
+            {
+                b->values[1]++;
+            }
+            LW_PY_CRITICAL_END();
+            LW_PY_CRITICAL_BEGIN2(b, a)
+            {
+                LW_PY_CRITICAL_BEGIN(a)
+                {
+                    a->values[1]++;
+                }
+                LW_PY_CRITICAL_END();
+            }
+            LW_PY_CRITICAL_END();
+            let_in += a->values[0] != before;
+        }
+        LW_PY_CRITICAL_END();
+    }
+    return PyLong_FromLong(let_in);
+}
+
 static PyObject *values(PyObject *module, PyObject *object)
 {
     (void)module;
@@ -181,10 +216,13 @@ static int exec_module(PyObject *module)
     return failed;
 }
 
-static PyMethodDef methods[] = {
-    {"count", count, METH_VARARGS, NULL},   {"transfer", transfer, METH_VARARGS, NULL},
-    {"rotate", rotate, METH_VARARGS, NULL}, {"nest", nest, METH_VARARGS, NULL},
-    {"values", values, METH_O, NULL},       {NULL, NULL, 0, NULL}};
+static PyMethodDef methods[] = {{"count", count, METH_VARARGS, NULL},
+                                {"transfer", transfer, METH_VARARGS, NULL},
+                                {"rotate", rotate, METH_VARARGS, NULL},
+                                {"nest", nest, METH_VARARGS, NULL},
+                                {"again", again, METH_VARARGS, NULL},
+                                {"values", values, METH_O, NULL},
+                                {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)exec_module},
 #if PY_VERSION_HEX >= 0x030d0000

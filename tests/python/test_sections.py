@@ -94,3 +94,21 @@ def test_sections_of_both_kinds_inside_of_each_other(sections: ModuleType) -> No
         )
     counts = [sections.values(cell) for cell in (a, b, c)]
     assert counts == [(3 * turns, 3 * turns), (3 * turns, 3 * turns), (2 * turns, 2 * turns)]
+
+
+@pytest.mark.parametrize("two", [False, True])
+def test_the_same_objects_inside_of_each_other_let_nobody_in(
+    sections: ModuleType, two: bool
+) -> None:
+    a, b, turns = sections.Cell(), sections.Cell(), scaled(20_000)
+    other = b if two else a
+    let_in: list[int] = []
+    with Faster():
+        run_threads(
+            lambda: let_in.append(sections.again(a, other, turns)),
+            lambda: let_in.append(sections.again(other, a, turns)),
+            lambda: sections.count(a, 2 * turns),
+        )
+    assert let_in == [0, 0]
+    assert sections.values(a)[0] == 2 * turns
+    assert sections.values(a)[1] + (sections.values(b)[1] if two else 0) == 4 * turns
