@@ -82,11 +82,14 @@ LW_API lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeo
  * One inside of another on the same object costs nothing and suspends nothing, as in CPython 3.14:
  * 3.13 would wait for itself, and let others into the outer one.
  *
- * LW_PY_CRITICAL_BEGIN_N is for three and more: CPython has no such section, so it locks the
- * objects in the order of their addresses and keeps them until the end, whatever happens. Hence
- * the block may not wait, nor call what may (which is nearly all that Python offers, Py_DECREF of
- * unknown objects included), and may not begin inside of another section. The array is the
- * section's until the end, and may be sorted and lose what it has twice. */
+ * LW_PY_CRITICAL_BEGIN_MUTEX and _MUTEX2 are sections on a PyMutex or two, from 3.13 on.
+ *
+ * LW_PY_CRITICAL_BEGIN_N is for three objects and more: CPython has no such section, so it locks
+ * them in the order of their addresses and keeps them until the end, whatever happens; sections
+ * around it are suspended until then if it has to wait. Hence the block may not wait, nor call what
+ * may, nor begin a section on one of the objects (which is nearly all that Python offers, Py_DECREF
+ * of unknown objects included). The array is the section's until the end, and may be sorted and
+ * lose what it has twice. */
 #if defined(Py_GIL_DISABLED)
 
 LW_API bool lw_py_is_attached(void);
@@ -99,17 +102,28 @@ LW_API bool lw_py_is_attached(void);
 #define LW_PY_CRITICAL_THERE_(section) ((section)->begun)
 #endif
 
-/* Whether the thread's innermost section has both objects. */
+/* Whether the thread's innermost section has both. */
 #if PY_VERSION_HEX < 0x030e0000
-LW_API bool lw_py_critical_has_(PyObject *a, PyObject *b);
+LW_API bool lw_py_critical_has_(const PyMutex *a, const PyMutex *b);
 
-static inline bool lw_py_critical_may_have_(PyObject *object)
+static inline bool lw_py_critical_may_have_(const PyMutex *mutex)
 {
-    return (_Py_atomic_load_uint8_relaxed(&object->ob_mutex._bits) & 1) != 0; /* locked */
+    return (_Py_atomic_load_uint8_relaxed(&mutex->_bits) & 1) != 0; /* locked */
 }
+
+/* All that a section reads of an object is its mutex: 3.14 has functions that take just that. */
+static inline PyObject *lw_py_critical_object_(PyMutex *mutex)
+{
+    return (PyObject *)(void *)((char *)mutex - offsetof(PyObject, ob_mutex));
+}
+#define LW_PY_SECTION_BEGIN_(c, m) PyCriticalSection_Begin(c, lw_py_critical_object_(m))
+#define LW_PY_SECTION_BEGIN2_(c, a, b)                                                             \
+    PyCriticalSection2_Begin(c, lw_py_critical_object_(a), lw_py_critical_object_(b))
 #else
 #define lw_py_critical_has_(a, b) ((void)(a), (void)(b), false)
-#define lw_py_critical_may_have_(object) ((void)(object), false)
+#define lw_py_critical_may_have_(mutex) ((void)(mutex), false)
+#define LW_PY_SECTION_BEGIN_(c, m) PyCriticalSection_BeginMutex(c, m)
+#define LW_PY_SECTION_BEGIN2_(c, a, b) PyCriticalSection2_BeginMutex(c, a, b)
 #endif
 
 typedef struct lw_py_critical_ {
@@ -117,13 +131,13 @@ typedef struct lw_py_critical_ {
     bool begun;
 } lw_py_critical_;
 
-static inline void lw_py_critical_begin_(lw_py_critical_ *c, PyObject *object)
+static inline void lw_py_critical_begin_(lw_py_critical_ *c, PyMutex *mutex)
 {
     c->begun = false;
-    if (LW_UNLIKELY(lw_py_critical_may_have_(object)) && lw_py_critical_has_(object, object)) {
+    if (LW_UNLIKELY(lw_py_critical_may_have_(mutex)) && lw_py_critical_has_(mutex, mutex)) {
         return;
     }
-    PyCriticalSection_Begin(&c->section, object);
+    LW_PY_SECTION_BEGIN_(&c->section, mutex);
     c->begun = true;
 }
 
@@ -139,13 +153,13 @@ typedef struct lw_py_critical2_ {
     bool begun;
 } lw_py_critical2_;
 
-static inline void lw_py_critical_begin2_(lw_py_critical2_ *c, PyObject *a, PyObject *b)
+static inline void lw_py_critical_begin2_(lw_py_critical2_ *c, PyMutex *a, PyMutex *b)
 {
     c->begun = false;
     if (LW_UNLIKELY(lw_py_critical_may_have_(a)) && lw_py_critical_has_(a, b)) {
         return;
     }
-    PyCriticalSection2_Begin(&c->section, a, b);
+    LW_PY_SECTION_BEGIN2_(&c->section, a, b);
     c->begun = true;
 }
 
@@ -159,6 +173,8 @@ static inline void lw_py_critical_end2_(lw_py_critical2_ *c)
 typedef struct lw_py_critical_n_ {
     PyObject **objects;
     size_t count;
+    lw_py_critical_ inner; /* on `mutex`, so that those around it are not resumed before the end */
+    PyMutex mutex;
 } lw_py_critical_n_;
 
 LW_API void lw_py_critical_begin_n_(lw_py_critical_n_ *section, PyObject **objects, size_t count);
@@ -184,23 +200,49 @@ struct lw_py_critical_guard_ : Section {
 #endif
 LW_EXTERN_C_BEGIN
 
+/* The arguments come first: what leaves the block from there finds no section to end. */
 #define LW_PY_CRITICAL_BEGIN(object)                                                               \
     {                                                                                              \
+        PyMutex *LW_CRITICAL_ARGUMENT_(1) = &((PyObject *)(object))->ob_mutex;                     \
         LW_PY_SECTION_(LW_CRITICAL_NAME_, lw_py_critical_, lw_py_critical_end_);                   \
-        lw_py_critical_begin_(&LW_CRITICAL_NAME_, (PyObject *)(object));
+        lw_py_critical_begin_(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1));
 #define LW_PY_CRITICAL_BEGIN2(a, b)                                                                \
     {                                                                                              \
+        PyMutex *LW_CRITICAL_ARGUMENT_(1) = &((PyObject *)(a))->ob_mutex;                          \
+        PyMutex *LW_CRITICAL_ARGUMENT_(2) = &((PyObject *)(b))->ob_mutex;                          \
         LW_PY_SECTION_(LW_CRITICAL_NAME_, lw_py_critical2_, lw_py_critical_end2_);                 \
-        lw_py_critical_begin2_(&LW_CRITICAL_NAME_, (PyObject *)(a), (PyObject *)(b));
+        lw_py_critical_begin2_(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1),                       \
+                               LW_CRITICAL_ARGUMENT_(2));
+#define LW_PY_CRITICAL_BEGIN_MUTEX(mutex)                                                          \
+    {                                                                                              \
+        PyMutex *LW_CRITICAL_ARGUMENT_(1) = (mutex);                                               \
+        LW_PY_SECTION_(LW_CRITICAL_NAME_, lw_py_critical_, lw_py_critical_end_);                   \
+        lw_py_critical_begin_(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1));
+#define LW_PY_CRITICAL_BEGIN_MUTEX2(a, b)                                                          \
+    {                                                                                              \
+        PyMutex *LW_CRITICAL_ARGUMENT_(1) = (a);                                                   \
+        PyMutex *LW_CRITICAL_ARGUMENT_(2) = (b);                                                   \
+        LW_PY_SECTION_(LW_CRITICAL_NAME_, lw_py_critical2_, lw_py_critical_end2_);                 \
+        lw_py_critical_begin2_(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1),                       \
+                               LW_CRITICAL_ARGUMENT_(2));
 #define LW_PY_CRITICAL_BEGIN_N(objects, count)                                                     \
     {                                                                                              \
+        PyObject **LW_CRITICAL_ARGUMENT_(1) = (objects);                                           \
+        size_t LW_CRITICAL_ARGUMENT_(2) = (count);                                                 \
         LW_PY_SECTION_(LW_CRITICAL_NAME_, lw_py_critical_n_, lw_py_critical_end_n_);               \
-        lw_py_critical_begin_n_(&LW_CRITICAL_NAME_, (objects), (count));
+        lw_py_critical_begin_n_(&LW_CRITICAL_NAME_, LW_CRITICAL_ARGUMENT_(1),                      \
+                                LW_CRITICAL_ARGUMENT_(2));
 #else
 #define LW_PY_CRITICAL_BEGIN(object)                                                               \
     {                                                                                              \
         (void)(object);
 #define LW_PY_CRITICAL_BEGIN2(a, b)                                                                \
+    {                                                                                              \
+        (void)(a), (void)(b);
+#define LW_PY_CRITICAL_BEGIN_MUTEX(mutex)                                                          \
+    {                                                                                              \
+        (void)(mutex);
+#define LW_PY_CRITICAL_BEGIN_MUTEX2(a, b)                                                          \
     {                                                                                              \
         (void)(a), (void)(b);
 #define LW_PY_CRITICAL_BEGIN_N(objects, count)                                                     \

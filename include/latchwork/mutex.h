@@ -67,7 +67,7 @@ static inline bool lw_mutex_is_locked(const lw_mutex_t *m)
 static inline bool lw_mutex_take_(lw_mutex_t *m)
 {
     uint32_t free_word = 0;
-    /* (1) acquire: pairs with the release (2). */
+    /* (1) acquire: pairs with the releases (2) and (5). */
     return LW_LIKELY(lw_atomic_cas_acquire_u32(&m->word, &free_word, LW_MUTEX_LOCKED_));
 }
 
@@ -132,6 +132,24 @@ static inline void lw_mutex_unlock(lw_mutex_t *m)
     /* (4) The cheap half of the fence whose dear half is in lw_park_announce_. */
     lw_fence_light();
     lw_mutex_wake_(m);
+}
+
+/* Unlocks if it is locked, by whichever thread, and says whether: of several that call this at once,
+ * as many succeed as have locked it. For locks like threading.Lock, which any thread may unlock;
+ * one locked operation more than lw_mutex_unlock. Lock-free but for the queue's lock when somebody
+ * waits; any attach state. Release when true. */
+static inline bool lw_mutex_tryunlock(lw_mutex_t *m)
+{
+    uint32_t word = lw_atomic_load_relaxed_u32(&m->word);
+    /* (5) release: as (2). */
+    do {
+        if (LW_UNLIKELY((word & LW_MUTEX_LOCKED_) == 0)) {
+            return false;
+        }
+    } while (LW_UNLIKELY(!lw_atomic_cas_release_u32(&m->word, &word, 0)));
+    lw_fence_light(); /* as (4) */
+    lw_mutex_wake_(m);
+    return true;
 }
 
 /* With LW_DEBUG: ends the process with a message unless the calling thread has locked it. The owner

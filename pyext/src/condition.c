@@ -239,7 +239,7 @@ static void unlock_ours(void *arg)
     if (w->self->kind == LOCK_RMUTEX) {
         w->depth = lw_rmutex_save(rmutex_of(w->self));
     } else {
-        lw_mutex_unlock(&mutex_of(w->self)->mutex);
+        (void)lw_mutex_tryunlock(&mutex_of(w->self)->mutex); /* another may have, in error */
     }
 }
 
@@ -272,10 +272,7 @@ static lw_status wait_once_ours(void *arg, int64_t timeout_ns, unsigned flags)
 /* LW_OK or LW_TIMEOUT, or another with an exception set. */
 static lw_status wait_ours(condition_object *self, int64_t timeout_ns)
 {
-    uint32_t held = 1;
-    /* A Mutex that is `held` no more cannot be unlocked by anybody else, not even in error. */
-    if (self->kind == LOCK_RMUTEX ? !lw_rmutex_is_owned(rmutex_of(self))
-                                  : !lw_atomic_cas_relaxed_u32(&mutex_of(self)->held, &held, 0)) {
+    if (!is_owned(self)) {
         PyErr_SetString(PyExc_RuntimeError, "cannot wait on un-acquired lock");
         return LW_INVALID;
     }
@@ -283,9 +280,6 @@ static lw_status wait_ours(condition_object *self, int64_t timeout_ns)
     lw_status status = lw_py_wait_interruptible(wait_once_ours, &w, timeout_ns);
     if (!w.holds) {
         lock_ours(&w); /* without a limit, whatever came; an exception stays set meanwhile */
-    }
-    if (self->kind == LOCK_MUTEX) {
-        lw_atomic_store_relaxed_u32(&mutex_of(self)->held, 1);
     }
     return status;
 }

@@ -137,10 +137,6 @@ PyObject *core_waited(lw_status status);
 typedef struct mutex_object {
     PyObject ob_base;
     lw_mutex_t mutex;
-    /* 1 while somebody is to release it. lw_mutex_unlock may not be called on an unlocked mutex,
-     * not even by one of two threads that release at once: whoever turns this to 0 unlocks, the
-     * other gets an exception. */
-    lw_atomic_u32 held;
     PyObject *weakrefs;
 } mutex_object;
 

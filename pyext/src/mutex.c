@@ -14,9 +14,6 @@ static PyObject *acquire(mutex_object *self, int64_t timeout_ns)
         status =
             timeout_ns == 0 ? LW_TIMEOUT : lw_py_mutex_lock_interruptible(&self->mutex, timeout_ns);
     }
-    if (status == LW_OK) {
-        lw_atomic_store_relaxed_u32(&self->held, 1);
-    }
     return core_waited(status);
 }
 
@@ -30,15 +27,12 @@ PyObject *mutex_acquire(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     return acquire(as_mutex(self), timeout_ns);
 }
 
-PyObject *mutex_release(PyObject *op, PyObject *Py_UNUSED(ignored))
+PyObject *mutex_release(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    mutex_object *self = as_mutex(op);
-    uint32_t held = 1;
-    if (LW_UNLIKELY(!lw_atomic_cas_relaxed_u32(&self->held, &held, 0))) {
+    if (LW_UNLIKELY(!lw_mutex_tryunlock(&as_mutex(self)->mutex))) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
     }
-    lw_mutex_unlock(&self->mutex);
     Py_RETURN_NONE;
 }
 
@@ -62,7 +56,6 @@ static PyObject *mutex_locked(PyObject *self, PyObject *Py_UNUSED(ignored))
 PyObject *mutex_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     lw_mutex_init(&as_mutex(self)->mutex);
-    lw_atomic_store_relaxed_u32(&as_mutex(self)->held, 0);
     Py_RETURN_NONE;
 }
 

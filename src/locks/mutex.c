@@ -73,7 +73,7 @@ LW_COLD lw_status lw_mutex_lock_slow_(lw_mutex_t *m, int64_t timeout_ns, unsigne
         lw_status status;
         bool is_free = (word & LW_MUTEX_LOCKED_) == 0;
         if (is_free && (lw_park_spun_(looks) || !lw_park_starved_(m))) {
-            /* (3) acquire: pairs with the release (2). */
+            /* (3) acquire: pairs with the releases (2) and (5). */
             if (lw_atomic_cas_acquire_u32(&m->word, &word, LW_MUTEX_LOCKED_)) {
                 return LW_OK;
             }

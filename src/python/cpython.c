@@ -442,7 +442,7 @@ lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns)
 #if PY_VERSION_HEX < 0x030e0000
 /* As PyCriticalSection_Begin of 3.14 does. The low bits of 3.13's pointer to the innermost section:
  * it is suspended, which that of an attached thread is not; it is a PyCriticalSection2. */
-bool lw_py_critical_has_(PyObject *a, PyObject *b)
+bool lw_py_critical_has_(const PyMutex *a, const PyMutex *b)
 {
     enum { SUSPENDED = 1, TWO = 2 };
     uintptr_t top = PyThreadState_Get()->critical_section;
@@ -453,8 +453,7 @@ bool lw_py_critical_has_(PyObject *a, PyObject *b)
     }
     first = c->_cs_base._cs_mutex;
     second = (top & TWO) != 0 ? c->_cs_mutex2 : first;
-    return (&a->ob_mutex == first || &a->ob_mutex == second) &&
-           (&b->ob_mutex == first || &b->ob_mutex == second);
+    return (a == first || a == second) && (b == first || b == second);
 }
 #endif
 
@@ -475,9 +474,12 @@ void lw_py_critical_begin_n_(lw_py_critical_n_ *section, PyObject **objects, siz
             objects[at] = object;
         }
     }
-    /* CPython's sections on two objects go by the addresses of the mutexes as well. */
     section->objects = objects;
-    for (section->count = 0; section->count < kept; section->count++) {
+    section->count = 0;
+    section->mutex._bits = 0;
+    lw_py_critical_begin_(&section->inner, &section->mutex);
+    /* CPython's sections on two objects go by the addresses of the mutexes as well. */
+    for (; section->count < kept; section->count++) {
         PyMutex_Lock(&objects[section->count]->ob_mutex);
     }
 }
@@ -488,5 +490,6 @@ void lw_py_critical_end_n_(lw_py_critical_n_ *section)
     for (i = 0; i < section->count; i++) {
         PyMutex_Unlock(&section->objects[i]->ob_mutex);
     }
+    lw_py_critical_end_(&section->inner);
 }
 #endif

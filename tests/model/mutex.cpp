@@ -90,6 +90,52 @@ struct mutex_try : model_suite<mutex_try, 3, false> {
 };
 MODEL_SUITE(mutex_try);
 
+/* Exclusion and visibility where an unlock looks whether there is something to unlock. */
+struct mutex_tryunlock : model_suite<mutex_tryunlock, 2, false> {
+    guarded g;
+
+    void setup() {}
+    void body(unsigned)
+    {
+        for (int n = 0; n < 2; n++) {
+            lw_mutex_lock(&g.m);
+            g.add();
+            MODEL_ASSERT(lw_mutex_tryunlock(&g.m));
+        }
+    }
+    void check()
+    {
+        MODEL_ASSERT(LW_PLAIN_GET(g.data) == 4);
+        MODEL_ASSERT(g.m.word.latest() == 0 && nobody_announced());
+    }
+};
+MODEL_SUITE(mutex_tryunlock);
+
+/* Whoever wants to unlocks, and it is unlocked as often as it was locked. */
+struct mutex_unlocked_by_all : model_suite<mutex_unlocked_by_all, 3, false> {
+    lw_mutex_t m;
+    int unlocked;
+
+    void setup()
+    {
+        unlocked = 0;
+        MODEL_ASSERT(lw_mutex_trylock(&m));
+    }
+    void body(unsigned i)
+    {
+        if (i == 0) {
+            lw_mutex_lock(&m);
+        }
+        unlocked += lw_mutex_tryunlock(&m) ? 1 : 0;
+    }
+    void check()
+    {
+        MODEL_ASSERT(unlocked == 2);
+        MODEL_ASSERT(m.word.latest() == 0 && nobody_announced());
+    }
+};
+MODEL_SUITE(mutex_unlocked_by_all);
+
 /* A wait with a limit ends at any time; nobody's wake gets lost by it. */
 struct mutex_timed : model_suite<mutex_timed, 3, false> {
     guarded g;

@@ -138,7 +138,13 @@ PLANTS = (
         "M7-unlock-touches-the-mutex-afterwards",
         "by then it may be freed",
         "mutex",
-        (Edit(MUTEX_H, "lw_fence_light();", "lw_fence_light(); (void)lw_mutex_is_locked(m);"),),
+        (
+            Edit(
+                MUTEX_H,
+                "lw_fence_light(); lw_mutex_wake_(m);",
+                "lw_fence_light(); (void)lw_mutex_is_locked(m); lw_mutex_wake_(m);",
+            ),
+        ),
         ("mutex_freed_pair", "mutex_freed_three"),
     ),
     Plant(

@@ -43,6 +43,8 @@ AREAS = {
             "mutex_pair": Suite(4, 8, fences=ALL_FENCES),
             "mutex_three": Suite(2, 4, fences=ALL_FENCES),
             "mutex_try": Suite(3, 5, fences=ALL_FENCES),
+            "mutex_tryunlock": Suite(3, 5, fences=ALL_FENCES),
+            "mutex_unlocked_by_all": Suite(2, 3, random=50_000),
             "mutex_timed": Suite(2, 3, random=50_000),
             "mutex_interrupted": Suite(3, 5),
             "mutex_first": Suite(4, 5, fences=ALL_FENCES),

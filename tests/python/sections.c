@@ -5,6 +5,11 @@
 typedef struct cell {
     PyObject ob_base;
     lw_mutex_t mutex;
+#if PY_VERSION_HEX >= 0x030d0000
+    PyMutex py_mutex;
+#else
+    char py_mutex; /* sections on it are nothing */
+#endif
     /* Under a section on the object, and under one on the mutex. */
     int inside[2];
     long values[2];
@@ -58,6 +63,61 @@ static PyObject *count(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Sections on the mutexes of two objects, and on that of one, count the same. */
+static PyObject *count_by_mutex(PyObject *module, PyObject *args)
+{
+    cell *a, *b;
+    long n, i;
+    bool fine = true;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOl", &a, &b, &n)) {
+        return NULL;
+    }
+    for (i = 0; i < n; i++) {
+        LW_PY_CRITICAL_BEGIN_MUTEX2(&a->py_mutex, &b->py_mutex)
+        {
+            fine &= turn(a, 0) && turn(b, 0);
+        }
+        LW_PY_CRITICAL_END();
+        LW_PY_CRITICAL_BEGIN_MUTEX(&a->py_mutex)
+        {
+            fine &= turn(a, 0);
+        }
+        LW_PY_CRITICAL_END();
+    }
+    return fine ? Py_NewRef(Py_None) : wrong("two were inside of a section on one mutex");
+}
+
+/* Leaves the block before there is a section: while its arguments are found. */
+static PyObject *left_early(PyObject *module, PyObject *object)
+{
+    PyObject *one[1];
+    (void)module;
+    LW_PY_CRITICAL_BEGIN(({
+        if (object == Py_True) {
+            Py_RETURN_TRUE;
+        }
+        object;
+    }))
+    LW_PY_CRITICAL_BEGIN2(object, ({
+                              if (object == Py_False) {
+                                  Py_RETURN_FALSE;
+                              }
+                              object;
+                          }))
+    one[0] = module;
+    LW_PY_CRITICAL_BEGIN_N(one, ({
+                               if (object == Py_None) {
+                                   Py_RETURN_NONE;
+                               }
+                               1;
+                           }))
+    LW_PY_CRITICAL_END();
+    LW_PY_CRITICAL_END();
+    LW_PY_CRITICAL_END();
+    return Py_NewRef(object);
+}
+
 static PyObject *transfer(PyObject *module, PyObject *args)
 {
     cell *a, *b;
@@ -77,15 +137,29 @@ static PyObject *transfer(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Moves values around a ring of any number of cells, some of which may be the same. */
+static void rotate_once(PyObject *list, PyObject **ring, Py_ssize_t size)
+{
+    Py_ssize_t at;
+    LW_PY_CRITICAL_BEGIN_N(ring, (size_t)size)
+    {
+        for (at = 0; at < size; at++) {
+            ((cell *)PyTuple_GET_ITEM(list, at))->values[0]--;
+            ((cell *)PyTuple_GET_ITEM(list, (at + 1) % size))->values[0]++;
+        }
+    }
+    LW_PY_CRITICAL_END();
+}
+
+/* Moves values around a ring of any number of cells, some of which may be the same; now and then
+ * inside of a section on one that is among them, or is not. */
 static PyObject *rotate(PyObject *module, PyObject *args)
 {
     enum { MOST = 8 };
-    PyObject *list, *ring[MOST];
+    PyObject *list, *ring[MOST], *around;
     Py_ssize_t size, at;
     long n, i;
     (void)module;
-    if (!PyArg_ParseTuple(args, "O!l", &PyTuple_Type, &list, &n)) {
+    if (!PyArg_ParseTuple(args, "O!Ol", &PyTuple_Type, &list, &around, &n)) {
         return NULL;
     }
     size = PyTuple_GET_SIZE(list);
@@ -96,14 +170,17 @@ static PyObject *rotate(PyObject *module, PyObject *args)
         for (at = 0; at < size; at++) {
             ring[at] = PyTuple_GET_ITEM(list, at);
         }
-        LW_PY_CRITICAL_BEGIN_N(ring, (size_t)size)
-        {
-            for (at = 0; at < size; at++) {
-                ((cell *)PyTuple_GET_ITEM(list, at))->values[0]--;
-                ((cell *)PyTuple_GET_ITEM(list, (at + 1) % size))->values[0]++;
+        if (i % 64 == 0) {
+            LW_PY_CRITICAL_BEGIN(around)
+            {
+                ((cell *)around)->values[1]++;
+                rotate_once(list, ring, size);
+                ((cell *)around)->values[1]--;
             }
+            LW_PY_CRITICAL_END();
+        } else {
+            rotate_once(list, ring, size);
         }
-        LW_PY_CRITICAL_END();
     }
     Py_RETURN_NONE;
 }
@@ -221,6 +298,8 @@ static PyMethodDef methods[] = {{"count", count, METH_VARARGS, NULL},
                                 {"rotate", rotate, METH_VARARGS, NULL},
                                 {"nest", nest, METH_VARARGS, NULL},
                                 {"again", again, METH_VARARGS, NULL},
+                                {"count_by_mutex", count_by_mutex, METH_VARARGS, NULL},
+                                {"left_early", left_early, METH_O, NULL},
                                 {"values", values, METH_O, NULL},
                                 {NULL, NULL, 0, NULL}};
 

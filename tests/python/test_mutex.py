@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import threading
+import time
 
 import pytest
 from concurrency import (
@@ -335,3 +336,19 @@ def test_a_handler_that_returns_lets_it_wait_on(on_signal):
 @with_lock_tests
 def test_the_lock_tests_of_cpython():
     run_lock_tests("LockTests", 15, locktype=Mutex)
+
+
+@pytest.mark.parametrize("kind", [Mutex, threading.Lock])
+def test_may_be_released_for_a_thread_that_has_not_returned_with_it(kind: type) -> None:
+    for _ in range(50):
+        lock = kind()
+        lock.acquire()
+        waiter = threading.Thread(target=lock.acquire)
+        waiter.start()
+        time.sleep(0.003)  # long enough for it to be handed the lock
+        lock.release()
+        while not lock.locked():
+            time.sleep(0)
+        lock.release()
+        waiter.join()
+        assert not lock.locked()

@@ -56,6 +56,22 @@ def test_one_object(sections: ModuleType) -> None:
     assert sections.values(cell) == (3 * turns, 0)
 
 
+def test_mutexes(sections: ModuleType) -> None:
+    a, b, turns = sections.Cell(), sections.Cell(), scaled(10_000)
+    with Faster():
+        run_threads(
+            lambda: sections.count_by_mutex(a, b, turns),
+            lambda: sections.count_by_mutex(b, a, turns),
+        )
+    assert sections.values(a) == sections.values(b) == (3 * turns, 0)
+
+
+@pytest.mark.parametrize("argument", [True, False, None, 1])
+def test_left_before_it_began(sections: ModuleType, argument: object) -> None:
+    for _ in range(3):
+        assert sections.left_early(argument) is argument
+
+
 def test_two_objects_in_either_order(sections: ModuleType) -> None:
     a, b, turns = sections.Cell(), sections.Cell(), scaled(30_000)
     with Faster():
@@ -73,10 +89,10 @@ def test_many_objects_in_any_order(sections: ModuleType) -> None:
     a, b, c, d, e = cells
     with Faster():
         run_threads(
-            lambda: sections.rotate((a, b, c, d, e), turns),
-            lambda: sections.rotate((e, c, a), turns),
-            lambda: sections.rotate((d, d, b, d), turns),
-            lambda: sections.rotate((), 10),
+            lambda: sections.rotate((a, b, c, d, e), c, turns),
+            lambda: sections.rotate((e, c, a), d, turns),
+            lambda: sections.rotate((d, d, b, d), a, turns),
+            lambda: sections.rotate((), e, 10),
             lambda: sections.transfer(e, a, turns),
             lambda: sections.transfer(a, e, turns),
         )

@@ -46,6 +46,17 @@ TEST(lock_trylock_unlock)
     }
 }
 
+TEST(tryunlock)
+{
+    lw_mutex_t m = LW_MUTEX_INIT;
+    CHECK(!lw_mutex_tryunlock(&m));
+    lw_mutex_lock(&m);
+    CHECK(lw_mutex_tryunlock(&m));
+    CHECK(!lw_mutex_tryunlock(&m));
+    CHECK(lw_mutex_trylock(&m));
+    lw_mutex_unlock(&m);
+}
+
 TEST(lock_for)
 {
     lw_mutex_t m = LW_MUTEX_INIT;
