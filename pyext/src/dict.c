@@ -934,6 +934,24 @@ static PyObject *type_name(PyObject *self)
     return PyUnicode_FromString(name);
 }
 
+/* Without PyUnicode_FromFormat around the calls: dicts in dicts are as many of these on the stack,
+ * and CPython's limit allows for some 800 bytes each. */
+static PyObject *dict_repr_entry(PyObject *key, PyObject *value)
+{
+    PyObject *entry = NULL;
+    PyObject *left = PyObject_Repr(key);
+    if (left == NULL) {
+        return NULL;
+    }
+    PyObject *right = PyObject_Repr(value);
+    if (right != NULL) {
+        entry = PyUnicode_FromFormat("%U: %U", left, right);
+        Py_DECREF(right);
+    }
+    Py_DECREF(left);
+    return entry;
+}
+
 /* "key: value, ..." of all entries. */
 static PyObject *dict_repr_entries(dict_object *self)
 {
@@ -946,7 +964,7 @@ static PyObject *dict_repr_entries(dict_object *self)
     PyObject *value;
     int found;
     while ((found = walker_next(&w, &key, &value)) > 0) {
-        PyObject *part = PyUnicode_FromFormat("%R: %R", key, value);
+        PyObject *part = dict_repr_entry(key, value);
         Py_DECREF(key);
         Py_DECREF(value);
         if (part == NULL || PyList_Append(parts, part) < 0) {

@@ -2,6 +2,10 @@
 /* latchwork._core: multi-phase initialisation, one state per interpreter. */
 #include "core.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 core_state *core_state_gone(void)
 {
     PyErr_SetString(PyExc_RuntimeError, "latchwork has been taken apart by the garbage collector");
@@ -108,10 +112,22 @@ static int add_missing(PyObject *module, core_state *state)
 
 /* ---- Functions ---- */
 
-static PyObject *core_flush(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+static PyObject *core_flush(PyObject *Py_UNUSED(module), PyObject *args, PyObject *names)
 {
+    static char *keywords[] = {"trim", NULL};
+    int trim = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, names, "|$p:flush", keywords, &trim)) {
+        return NULL;
+    }
     /* LW_BUSY: called by a finalizer that a flush runs; that flush goes on. */
-    return PyBool_FromLong(lw_smr_flush() == LW_OK);
+    bool done = lw_smr_flush() == LW_OK;
+#if defined(__GLIBC__)
+    if (trim) {
+        Py_BEGIN_ALLOW_THREADS(void) malloc_trim(0); /* it walks through all that is free */
+        Py_END_ALLOW_THREADS
+    }
+#endif
+    return PyBool_FromLong(done);
 }
 
 static PyObject *core_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -124,12 +140,14 @@ static PyObject *core_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ign
 }
 
 static PyMethodDef core_functions[] = {
-    {"flush", core_flush, METH_NOARGS,
-     PyDoc_STR("flush($module, /)\n--\n\n"
+    {"flush", CORE_METHOD(core_flush), METH_VARARGS | METH_KEYWORDS,
+     PyDoc_STR("flush($module, /, *, trim=False)\n--\n\n"
                "Wait until what this thread has removed from containers is released.\n\n"
                "On a free-threaded interpreter a removed key or value is released a little later,\n"
                "when no thread can be reading it any more. Returns False, and does not wait, when\n"
-               "called by a finalizer that runs because of a release.")},
+               "called by a finalizer that runs because of a release.\n\n"
+               "trim: also give the system back what the C library keeps of freed memory (glibc\n"
+               "does, where much was freed in small pieces). That may take some milliseconds.")},
     {"stats", core_stats, METH_NOARGS,
      PyDoc_STR("stats($module, /)\n--\n\n"
                "Figures of this process: threads, thread_records, retired objects and their bytes\n"

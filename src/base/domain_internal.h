@@ -73,6 +73,7 @@ struct LW_ALIGNED(LW_CACHE_LINE) lw_record {
     bool ref_draining; /* the owner's: somebody on its stack merges them */
     lw_rawlock ref_lock;
     LW_PLAIN(bool) ref_alive; /* under ref_lock: a thread owns this record and will merge */
+    uint32_t reads_beyond; /* shared_rwlock.c: the owner's: read locks for which no slot was free */
     /* thread.c */
     LW_PLAIN(lw_record *) next; /* in the list of all records; written once */
     lw_record *next_free;       /* under the domain's lock */
@@ -113,6 +114,7 @@ struct lw_domain {
     lw_atomic_ptr block_before; /* lw_block_hooks */
     lw_atomic_ptr block_after;
     lw_atomic_ptr modules[LW_MODULES]; /* const lw_module_hooks * */
+    lw_atomic_u32 reads_unknown;       /* shared_rwlock.c: a thread without a record was a reader */
 
     lw_rawlock lock;       /* the two lists below and in_use; nothing is called under it */
     lw_atomic_ptr records; /* all lw_record ever made */

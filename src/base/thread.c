@@ -42,6 +42,7 @@ static void lw_record_give(lw_domain *d, lw_record *r)
 {
     lw_rawlock_lock_(&d->lock);
     r->in_use = false;
+    r->reads_beyond = 0;
     r->next_free = d->free_records;
     d->free_records = r;
     lw_rawlock_unlock_(&d->lock);
@@ -354,6 +355,7 @@ static void lw_record_forked(lw_record *r)
     r->head.held = NULL;
     r->ref_taken = NULL;
     LW_PLAIN_SET(r->ref_alive, false);
+    r->reads_beyond = 0;
     r->slots = NULL;
     r->in_use = false;
 }

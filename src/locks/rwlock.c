@@ -206,6 +206,9 @@ static bool lw_rwlock_read_settle(lw_rwlock_t *l)
         /* (5) acquire: pairs with the releases of writers, (4) and (8). */
         word = lw_atomic_load_acquire_u32(&l->word);
         lw_rwlock_check_many(word);
+        if (word < LW_RWLOCK_READER_) {
+            lw_fatal_("lw_rwlock_read_unlock", "no reader has locked it: it took one's who waits");
+        }
         if ((word & LW_RWLOCK_WRITER_) == 0) {
             return true;
         }

@@ -63,6 +63,7 @@ LW_COLD lw_status lw_shared_rwlock_read_slow_(lw_shared_rwlock_t *l, int64_t tim
     lw_atomic_ptr *slot;
     lw_status status;
     if (self == NULL) {
+        lw_atomic_store_relaxed_u32(&lw_domain_get()->reads_unknown, 1);
         return lw_rwlock_read_lock_flags(&l->base, timeout_ns, flags);
     }
     slot = lw_shared_rwlock_slot(self, NULL);
@@ -86,6 +87,8 @@ LW_COLD lw_status lw_shared_rwlock_read_slow_(lw_shared_rwlock_t *l, int64_t tim
         if (slot != NULL) {
             lw_module_use_(lw_domain_get(), LW_MODULE_SHARED_RWLOCK, &lw_shared_rwlock_hooks);
             lw_shared_rwlock_note_(slot, lw_shared_rwlock_counted(l));
+        } else {
+            lw_record_of(self)->reads_beyond++;
         }
     }
     return status;
@@ -104,11 +107,15 @@ LW_COLD void lw_shared_rwlock_read_unlock_slow_(lw_shared_rwlock_t *l)
         slot = lw_shared_rwlock_slot(self, lw_shared_rwlock_counted(l));
         if (slot != NULL) {
             lw_shared_rwlock_note_(slot, NULL);
+        } else if (lw_record_of(self)->reads_beyond != 0) {
+            lw_record_of(self)->reads_beyond--;
+        } else if (lw_atomic_load_relaxed_u32(&lw_domain_get()->reads_unknown) == 0) {
+            lw_fatal_("lw_shared_rwlock_read_unlock", "this thread has not locked it for reading");
         }
     }
-    /* Without a slot it may be counted all the same: one too many, or locked without a record. */
+    /* Locked without a record, perhaps, when it had none yet. */
     if (lw_atomic_load_relaxed_u32(&l->base.word) < LW_RWLOCK_READER_) {
-        lw_fatal_("lw_shared_rwlock_read_unlock", "this thread has not locked it for reading");
+        lw_fatal_("lw_shared_rwlock_read_unlock", "nobody has locked it for reading");
     }
     lw_rwlock_read_unlock(&l->base);
 }

@@ -477,6 +477,22 @@ TEST(misuse_ends_the_process)
     lw_shared_rwlock_write_unlock(&l);
 }
 
+TEST(unlocking_what_another_thread_has_counted_is_noticed)
+{
+    lw_shared_rwlock_t l[LW_THREAD_READS_ + 1];
+    int i;
+    memset(l, 0, sizeof l);
+    for (i = 0; i <= LW_THREAD_READS_; i++) {
+        lw_shared_rwlock_read_lock(&l[i]);
+    }
+    CHECK_EQ(word_of(&l[LW_THREAD_READS_]), LW_RWLOCK_READER_);
+    support_run(1, unlock_anothers, &l[LW_THREAD_READS_], 1);
+    for (i = LW_THREAD_READS_; i >= 0; i--) {
+        lw_shared_rwlock_read_unlock(&l[i]);
+    }
+    expect_abort(unlock_read, &l[0], "lw_shared_rwlock_read_unlock", "this thread has not");
+}
+
 /* ---- Hooks and signals ---- */
 
 static int befores, afters, ending;
