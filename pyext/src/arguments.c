@@ -44,27 +44,27 @@ int core_parse_arguments(const char *function, const char *const *known, int cou
     return 0;
 }
 
-static int overflow_error(void)
+PyObject *core_too_long(void)
 {
     PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
-    return -1;
+    return NULL;
 }
 
-/* Seconds, or -1 for no limit, to nanoseconds, rounded up; INT64_MIN: negative, but not -1. 0, or
- * -1 with an exception. */
+/* Not -1, which is no limit: another negative number of seconds, or NaN. */
+enum { NEGATIVE = -2 };
+
+/* Seconds to nanoseconds, rounded up. What is out of range: CORE_TOO_LONG or INT64_MIN. 0, or -1
+ * with an exception. */
 static int parse_seconds(PyObject *object, int64_t *out)
 {
     if (PyFloat_Check(object)) {
         double seconds = PyFloat_AS_DOUBLE(object);
-        if (isnan(seconds)) {
-            PyErr_SetString(PyExc_ValueError, "timeout value is not a number");
-            return -1;
-        }
         double ns = ceil(seconds * 1e9);
-        if (ns >= 9223372036854775808.0 || ns < -9223372036854775808.0) {
-            return overflow_error();
-        }
-        *out = seconds == -1.0 ? -1 : seconds < 0 ? INT64_MIN : (int64_t)ns;
+        *out = ns >= 9223372036854775808.0   ? CORE_TOO_LONG
+               : ns < -9223372036854775808.0 ? INT64_MIN
+               : seconds == -1.0             ? -1
+               : seconds >= 0                ? (int64_t)ns
+                                             : NEGATIVE;
         return 0;
     }
     int overflow;
@@ -72,10 +72,11 @@ static int parse_seconds(PyObject *object, int64_t *out)
     if (seconds == -1 && overflow == 0 && PyErr_Occurred()) {
         return -1;
     }
-    if (overflow != 0 || seconds > INT64_MAX / 1000000000 || seconds < INT64_MIN / 1000000000) {
-        return overflow_error();
-    }
-    *out = seconds == -1 ? -1 : seconds < 0 ? INT64_MIN : (int64_t)seconds * 1000000000;
+    *out = overflow > 0 || seconds > INT64_MAX / 1000000000   ? CORE_TOO_LONG
+           : overflow < 0 || seconds < INT64_MIN / 1000000000 ? INT64_MIN
+           : seconds == -1                                    ? -1
+           : seconds >= 0                                     ? (int64_t)seconds * 1000000000
+                                                              : NEGATIVE;
     return 0;
 }
 
@@ -122,6 +123,10 @@ int core_parse_acquire_by(const char *function, PyObject *const *args, Py_ssize_
     if (blocking < 0 || (given[1] != NULL && parse_seconds(given[1], timeout_ns) < 0)) {
         return -1;
     }
+    if (*timeout_ns == CORE_TOO_LONG || *timeout_ns == INT64_MIN) {
+        (void)core_too_long();
+        return -1;
+    }
     if (!blocking && *timeout_ns != -1) {
         PyErr_SetString(PyExc_ValueError, "can't specify a timeout for a non-blocking call");
         return -1;
@@ -153,6 +158,15 @@ int core_parse_u32(PyObject *object, uint32_t least, uint32_t most, const char *
     }
     *out = more ? most : (uint32_t)value;
     return 0;
+}
+
+lw_status core_wait(lw_py_wait_fn wait, void *arg, int64_t timeout_ns)
+{
+    if (timeout_ns == CORE_TOO_LONG) {
+        (void)core_too_long();
+        return LW_INVALID;
+    }
+    return lw_py_wait_interruptible(wait, arg, timeout_ns);
 }
 
 PyObject *core_waited(lw_status status)

@@ -50,6 +50,13 @@ static lw_status wait_once(void *arg, int64_t timeout_ns, unsigned flags)
                                 timeout_ns, flags, &w->index);
 }
 
+/* Whether who comes now is neither the last nor too late. */
+static bool would_wait(const lw_barrier_t *barrier)
+{
+    return !lw_barrier_is_broken(barrier) &&
+           lw_barrier_waiting(barrier) + 1 != lw_barrier_parties(barrier);
+}
+
 static PyObject *barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *names)
 {
@@ -64,6 +71,11 @@ static PyObject *barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t na
     if (lw_atomic_load_relaxed_u64(&self->acting) == PyThread_get_thread_ident()) {
         PyErr_SetString(PyExc_RuntimeError, "the action of a barrier cannot wait for it");
         return NULL;
+    }
+    /* As in threading, this does not break it. Should another become the last in its place, it
+     * waits for as long as it was told to. */
+    if (timeout_ns == CORE_TOO_LONG && would_wait(&self->barrier)) {
+        return core_too_long();
     }
     barrier_wait_state w = {self, lw_atomic_load_relaxed_u64(&self->resets), 0, false};
     lw_status status = lw_py_wait_interruptible(wait_once, &w, timeout_ns);

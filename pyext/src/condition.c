@@ -277,7 +277,7 @@ static lw_status wait_ours(condition_object *self, int64_t timeout_ns)
         return LW_INVALID;
     }
     condition_wait_state w = {self, missed(self), 0, true};
-    lw_status status = lw_py_wait_interruptible(wait_once_ours, &w, timeout_ns);
+    lw_status status = core_wait(wait_once_ours, &w, timeout_ns);
     if (!w.holds) {
         lock_ours(&w); /* without a limit, whatever came; an exception stays set meanwhile */
     }
@@ -331,7 +331,7 @@ static lw_status wait_foreign(condition_object *self, int64_t timeout_ns)
     if (saved == NULL) {
         return LW_INVALID;
     }
-    lw_status status = lw_py_wait_interruptible(wait_once_foreign, &w, timeout_ns);
+    lw_status status = core_wait(wait_once_foreign, &w, timeout_ns);
     bool restored = restore_after(self, saved);
     Py_DECREF(saved);
     return restored ? status : LW_INVALID;

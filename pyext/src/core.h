@@ -108,8 +108,12 @@ int core_parse_arguments(const char *function, const char *const *known, int cou
                          PyObject *const *args, Py_ssize_t nargs, PyObject *names,
                          PyObject **given);
 
-/* A time limit as all but the two mutexes have it: None or NULL is none (-1), and what is negative
- * is 0. Nanoseconds, rounded up. 0, or -1 with an exception. */
+/* A limit of more nanoseconds than there can be: as in threading, an error only where there is
+ * something to wait for. */
+#define CORE_TOO_LONG INT64_MAX
+
+/* A time limit as all but the mutexes have it: None or NULL is none (-1), and what is negative or
+ * NaN is 0. Nanoseconds, rounded up, or CORE_TOO_LONG. 0, or -1 with an exception. */
 int core_parse_limit(PyObject *object, int64_t *timeout_ns);
 
 /* The one argument, `timeout`, of a wait. */
@@ -128,6 +132,12 @@ int core_parse_acquire_by(const char *function, PyObject *const *args, Py_ssize_
  * ValueError with `too_small`, OverflowError with `too_large`, or TypeError. */
 int core_parse_u32(PyObject *object, uint32_t least, uint32_t most, const char *too_small,
                    const char *too_large, uint32_t *out);
+
+/* Sets the exception for it. NULL. */
+PyObject *core_too_long(void);
+
+/* lw_py_wait_interruptible, for such a limit. CORE_TOO_LONG: LW_INVALID with OverflowError. */
+lw_status core_wait(lw_py_wait_fn wait, void *arg, int64_t timeout_ns);
 
 /* True for LW_OK, False for LW_TIMEOUT, else NULL: an exception is set. */
 PyObject *core_waited(lw_status status);

@@ -62,7 +62,7 @@ static PyObject *event_wait(PyObject *op, PyObject *const *args, Py_ssize_t narg
     if (lw_event_is_set(&self->event)) {
         Py_RETURN_TRUE;
     }
-    return core_waited(lw_py_wait_interruptible(wait_once, &w, timeout_ns));
+    return core_waited(core_wait(wait_once, &w, timeout_ns));
 }
 
 /* It keeps its state, as threading's does; nobody waits in the child of a fork. */

@@ -65,7 +65,7 @@ static PyObject *latch_wait(PyObject *self, PyObject *const *args, Py_ssize_t na
     if (lw_latch_try_wait(latch)) {
         Py_RETURN_TRUE;
     }
-    return core_waited(lw_py_wait_interruptible(wait_once, latch, timeout_ns));
+    return core_waited(core_wait(wait_once, latch, timeout_ns));
 }
 
 static PyObject *latch_arrive_and_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -73,7 +73,14 @@ static PyObject *latch_arrive_and_wait(PyObject *self, PyObject *const *args, Py
 {
     lw_latch_t *latch = &as_latch(self)->latch;
     int64_t timeout_ns;
-    if (core_parse_wait("arrive_and_wait", args, nargs, names, &timeout_ns) < 0 || !take(self, 1)) {
+    if (core_parse_wait("arrive_and_wait", args, nargs, names, &timeout_ns) < 0) {
+        return NULL;
+    }
+    /* Here, where it has not counted down yet. The last waits for those alone that are about to. */
+    if (timeout_ns == CORE_TOO_LONG && lw_atomic_load_relaxed_u32(&as_latch(self)->left) > 1) {
+        return core_too_long();
+    }
+    if (!take(self, 1)) {
         return NULL;
     }
     /* Two steps: the caller's reference keeps the latch between them. */

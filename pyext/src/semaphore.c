@@ -27,8 +27,7 @@ static PyObject *acquire(PyObject *self, int64_t timeout_ns)
     lw_sem_t *sem = &as_semaphore(self)->sem;
     lw_status status = LW_OK;
     if (!lw_sem_try_acquire(sem)) {
-        status =
-            timeout_ns == 0 ? LW_TIMEOUT : lw_py_wait_interruptible(acquire_once, sem, timeout_ns);
+        status = timeout_ns == 0 ? LW_TIMEOUT : core_wait(acquire_once, sem, timeout_ns);
     }
     return core_waited(status);
 }

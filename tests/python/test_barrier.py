@@ -23,6 +23,9 @@ from concurrency import (
     with_lock_tests,
 )
 from latchwork import Barrier, BrokenBarrierError
+from test_event import LIMITS, NAN, NUMBERS, TOO_LONG, outcome
+
+both = pytest.mark.parametrize("kind", [Barrier, threading.Barrier])
 
 
 def start(function, *args):
@@ -55,6 +58,7 @@ def test_arguments():
     for args, kwargs in (
         ((), {}),
         (("1",), {}),
+        ((1.0,), {}),
         ((1, None, "1"), {}),
         ((1, None, 1, 2), {}),
         ((1,), {"other": 1}),
@@ -86,15 +90,46 @@ def test_rounds():
             assert sorted(indices) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("limit", [0, -1, 0.02])
-def test_a_limit_breaks_it(limit):
-    for barrier, args in ((Barrier(2), (limit,)), (Barrier(2, timeout=limit), ())):
+@both
+@pytest.mark.parametrize("limit", [limit for limit, expected in LIMITS if expected is False])
+def test_a_limit_breaks_it(kind, limit):
+    for barrier, args in ((kind(2), (limit,)), (kind(2, timeout=limit), ())):
         broken_wait(barrier, *args)
         assert barrier.broken
         assert "broken" in repr(barrier)
         broken_wait(barrier)
         barrier.reset()
         assert not barrier.broken
+
+
+def test_not_a_number_is_no_time():
+    broken_wait(Barrier(2), NAN)  # threading's does not return
+    broken_wait(Barrier(2, timeout=NAN))
+
+
+@both
+@pytest.mark.parametrize("limit", NUMBERS)
+def test_no_limit_matters_for_the_last(kind, limit):
+    assert kind(1).wait(limit) == kind(1, timeout=limit).wait() == 0
+    barrier = kind(2)
+    thread = start(barrier.wait)
+    await_waiters(barrier, 1)
+    assert barrier.wait(limit) in (0, 1)
+    thread.join()
+
+
+@both
+@pytest.mark.parametrize("limit", TOO_LONG)
+def test_a_limit_that_is_too_long_changes_nothing(kind, limit):
+    barrier = kind(3, timeout=limit)
+    thread = start(broken_wait, barrier, 100)
+    await_waiters(barrier, 1)
+    for args in ((), (limit,)):
+        assert outcome(barrier.wait, *args) is OverflowError
+        assert (barrier.broken, barrier.n_waiting) == (False, 1)
+    barrier.abort()
+    thread.join()
+    broken_wait(barrier)
 
 
 def test_reset_and_abort_wake_who_waits():

@@ -22,7 +22,7 @@ from concurrency import (
     with_lock_tests,
 )
 from latchwork import AtomicInt, Condition, Mutex, RMutex
-from test_event import LIMITS, outcome
+from test_event import LIMITS, NAN, NUMBERS, TOO_LONG, outcome
 
 KINDS = [Mutex, RMutex, threading.Lock, threading.RLock]
 all_kinds = pytest.mark.parametrize("kind", KINDS, ids=["Mutex", "RMutex", "Lock", "RLock"])
@@ -37,7 +37,39 @@ def test_limits_as_threading_condition(kind, limit, expected):
         with condition:
             assert outcome(condition.wait, limit) == expected
             assert outcome(condition.wait, timeout=limit) == expected
-            assert outcome(condition.wait_for, lambda: 0, limit) in (0, expected)
+            assert outcome(condition.wait_for, lambda: 0, limit) == expected
+
+
+@all_kinds
+@pytest.mark.parametrize("limit", NUMBERS)
+def test_no_limit_matters_where_the_predicate_is_true(kind, limit):
+    for condition in (Condition(kind()), threading.Condition(kind())):
+        assert condition.wait_for(lambda: 5, limit) == 5
+
+
+@all_kinds
+@pytest.mark.parametrize("limit", TOO_LONG)
+def test_a_limit_that_is_too_long_changes_nothing(kind, limit):
+    for condition in (Condition(kind()), threading.Condition(kind())):
+        assert outcome(condition.wait, limit) is RuntimeError
+        assert outcome(condition.wait_for, lambda: 0, limit) is RuntimeError
+        asked = iter([0])
+        with condition:
+            assert outcome(condition.wait, limit) is OverflowError
+            assert outcome(condition.wait_for, asked.__next__, limit) is OverflowError
+            assert condition._is_owned()
+            condition.notify()  # nobody waits
+            assert condition.wait(0.01) is False
+        assert not condition._is_owned()
+
+
+@all_kinds
+def test_not_a_number_is_no_time(kind):
+    for condition in (threading.Condition(kind()), Condition(kind())):
+        with condition:
+            assert condition.wait(NAN) is False
+    with condition:
+        assert condition.wait_for(lambda: 0, NAN) == 0  # threading's does not return
 
 
 def test_arguments():

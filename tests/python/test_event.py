@@ -34,13 +34,20 @@ LIMITS = [
     (-1.0, False),
     (-0.5, False),
     (-(2**30), False),
+    (-(10**30), False),
+    (-1e300, False),
+    (float("-inf"), False),
     (2**63, OverflowError),
     (2**100, OverflowError),
+    (1e18, OverflowError),
     (1e100, OverflowError),
     (float("inf"), OverflowError),
     ("1", TypeError),
     ([], TypeError),
 ]
+NAN = float("nan")
+NUMBERS = [*(limit for limit, expected in LIMITS if expected is not TypeError), NAN]
+TOO_LONG = [limit for limit, expected in LIMITS if expected is OverflowError]
 
 
 def outcome(function, *args, **kwargs):
@@ -57,14 +64,37 @@ def test_limits_as_threading_event(limit, expected):
     assert outcome(threading.Event().wait, limit) == expected
 
 
+@pytest.mark.parametrize("kind", [Event, threading.Event])
+@pytest.mark.parametrize("limit", NUMBERS)
+def test_no_limit_matters_once_it_is_set(kind, limit):
+    event = kind()
+    event.set()
+    assert event.wait(limit) is True
+
+
+@pytest.mark.parametrize("kind", [Event, threading.Event])
+def test_not_a_number_is_no_time(kind):
+    assert kind().wait(NAN) is False
+
+
+def test_limits_that_differ_from_threading():
+    class Index:
+        def __index__(self):
+            return 0
+
+    assert outcome(Event().wait, Index()) is False
+    assert outcome(threading.Event().wait, Index()) is TypeError
+    for event, expected in ((Event(), TypeError), (threading.Event(), True)):
+        event.set()
+        assert outcome(event.wait, "1") is expected
+
+
 def test_wrong_arguments():
     for args, kwargs in (((1, 2), {}), ((), {"other": 1}), ((1,), {"timeout": 1})):
         with pytest.raises(TypeError):
             Event().wait(*args, **kwargs)
     with pytest.raises(TypeError):
         Event(1)
-    with pytest.raises(ValueError, match="not a number"):
-        Event().wait(float("nan"))
 
 
 def test_set_and_clear():

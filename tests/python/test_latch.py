@@ -18,7 +18,7 @@ from concurrency import (
     wait_for_a_waiter,
 )
 from latchwork import AtomicInt, Latch
-from test_event import LIMITS, outcome
+from test_event import LIMITS, NAN, NUMBERS, TOO_LONG, outcome
 
 LARGEST = 2**31 - 1
 
@@ -27,6 +27,23 @@ LARGEST = 2**31 - 1
 def test_limits(limit, expected):
     assert outcome(Latch(1).wait, limit) == expected
     assert outcome(Latch(2).arrive_and_wait, timeout=limit) == expected
+
+
+@pytest.mark.parametrize("limit", NUMBERS)
+def test_no_limit_matters_for_the_last(limit):
+    latch = Latch(1)
+    assert latch.arrive_and_wait(limit) is latch.wait(limit) is True
+
+
+@pytest.mark.parametrize("limit", TOO_LONG)
+def test_a_limit_that_is_too_long_changes_nothing(limit):
+    latch = Latch(2)
+    assert outcome(latch.arrive_and_wait, limit) is OverflowError
+    assert latch.count == 2
+
+
+def test_not_a_number_is_no_time():
+    assert Latch(1).wait(NAN) is Latch(2).arrive_and_wait(NAN) is False
 
 
 def test_arguments():

@@ -20,7 +20,7 @@ from concurrency import (
     with_lock_tests,
 )
 from latchwork import AtomicInt, BoundedSemaphore, Semaphore
-from test_event import LIMITS, outcome
+from test_event import LIMITS, NAN, NUMBERS, outcome
 
 both = pytest.mark.parametrize("kind", [Semaphore, BoundedSemaphore])
 LARGEST = 2**31 - 1
@@ -33,6 +33,18 @@ def test_limits_as_threading_semaphore(kind, limit, expected):
     for semaphore in (kind(0), theirs):
         assert outcome(semaphore.acquire, timeout=limit) == expected
         assert outcome(semaphore.acquire, True, limit) == expected
+
+
+@both
+@pytest.mark.parametrize("limit", NUMBERS)
+def test_no_limit_matters_where_there_is_one_to_take(kind, limit):
+    for semaphore in (kind(1), getattr(threading, kind.__name__)(1)):
+        assert semaphore.acquire(timeout=limit) is True
+
+
+@both
+def test_not_a_number_is_no_time(kind):
+    assert kind(0).acquire(timeout=NAN) is False  # threading's do not return
 
 
 @both
