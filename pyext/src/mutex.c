@@ -78,6 +78,10 @@ PyDoc_STRVAR(
     "not at all if blocking is false.");
 PyDoc_STRVAR(release_doc, "release($self, /)\n--\n\nUnlock; RuntimeError if it is not locked.");
 PyDoc_STRVAR(locked_doc, "locked($self, /)\n--\n\nWhether somebody holds it now.");
+PyDoc_STRVAR(acquire_lock_doc,
+             "acquire_lock($self, /, blocking=True, timeout=-1)\n--\n\nThe same as acquire.");
+PyDoc_STRVAR(release_lock_doc, "release_lock($self, /)\n--\n\nThe same as release.");
+PyDoc_STRVAR(locked_lock_doc, "locked_lock($self, /)\n--\n\nThe same as locked.");
 PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\nLock, without a limit.");
 PyDoc_STRVAR(exit_doc, "__exit__($self, /, *args)\n--\n\nUnlock.");
 PyDoc_STRVAR(reinit_doc, "_at_fork_reinit($self, /)\n--\n\nUnlock in the child of a fork.");
@@ -86,6 +90,9 @@ static PyMethodDef mutex_methods[] = {
     {"acquire", CORE_METHOD(mutex_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"release", mutex_release, METH_NOARGS, release_doc},
     {"locked", mutex_locked, METH_NOARGS, locked_doc},
+    {"acquire_lock", CORE_METHOD(mutex_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_lock_doc},
+    {"release_lock", mutex_release, METH_NOARGS, release_lock_doc},
+    {"locked_lock", mutex_locked, METH_NOARGS, locked_lock_doc},
     {"__enter__", mutex_enter, METH_NOARGS, enter_doc},
     {"__exit__", CORE_METHOD(mutex_exit), METH_FASTCALL, exit_doc},
     {"_at_fork_reinit", mutex_at_fork_reinit, METH_NOARGS, reinit_doc},

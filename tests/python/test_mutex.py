@@ -132,6 +132,18 @@ def test_lock_and_unlock():
     assert not mutex.locked()
 
 
+@pytest.mark.parametrize("kind", [Mutex, threading.Lock])
+def test_the_old_names(kind):
+    lock = kind()
+    assert lock.acquire_lock() is True
+    assert lock.locked_lock() is lock.locked() is True
+    assert lock.acquire_lock(False) is lock.acquire_lock(blocking=True, timeout=0.01) is False
+    assert lock.release_lock() is None
+    assert lock.locked_lock() is False
+    with pytest.raises(RuntimeError):
+        lock.release_lock()
+
+
 def test_f9_a_stray_release_is_an_error_and_changes_nothing():
     mutex = Mutex()
     for _ in range(3):
