@@ -8,6 +8,7 @@
 typedef struct side_object {
     PyObject ob_base;
     struct side_object *reader; /* owned by the writing side; the reading side's own address */
+    PyObject *weakrefs;
     /* The rest is used in the reading side alone. */
     lw_rwlock_t lock;
     /* What there is to release: how many read locks, or WRITER. lw_rwlock_t ends the process if it
@@ -158,6 +159,13 @@ static PyObject *writer_exit(PyObject *self, PyObject *const *Py_UNUSED(args),
     return release_write(reader_of_side(self));
 }
 
+/* Without a tp_new, protocols 0 and 1 of pickle would take it for a plain object. */
+static PyObject *side_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyErr_Format(PyExc_TypeError, "cannot pickle '%.200s' object", Py_TYPE(self)->tp_name);
+    return NULL;
+}
+
 static int side_traverse(PyObject *self, visitproc visit, void *arg)
 {
     if (reader_of_side(self) != (side_object *)self) {
@@ -169,6 +177,7 @@ static int side_traverse(PyObject *self, visitproc visit, void *arg)
 static void side_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
+    PyObject_ClearWeakRefs(self);
     if (reader_of_side(self) != (side_object *)self) {
         Py_XDECREF(reader_of_side(self));
     }
@@ -181,33 +190,37 @@ PyDoc_STRVAR(reader_enter_doc, "__enter__($self, /)\n--\n\nLock for reading, wit
 PyDoc_STRVAR(reader_exit_doc, "__exit__($self, /, *args)\n--\n\nGive up a read lock.");
 PyDoc_STRVAR(writer_enter_doc, "__enter__($self, /)\n--\n\nLock for writing, without a limit.");
 PyDoc_STRVAR(writer_exit_doc, "__exit__($self, /, *args)\n--\n\nGive up the write lock.");
+PyDoc_STRVAR(side_reduce_doc, "__reduce__($self, /)\n--\n\nRefuses.");
 
 static PyMethodDef reader_methods[] = {
     {"__enter__", reader_enter, METH_NOARGS, reader_enter_doc},
     {"__exit__", CORE_METHOD(reader_exit), METH_FASTCALL, reader_exit_doc},
+    {"__reduce__", side_reduce, METH_NOARGS, side_reduce_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMethodDef writer_methods[] = {
     {"__enter__", writer_enter, METH_NOARGS, writer_enter_doc},
     {"__exit__", CORE_METHOD(writer_exit), METH_FASTCALL, writer_exit_doc},
+    {"__reduce__", side_reduce, METH_NOARGS, side_reduce_doc},
     {NULL, NULL, 0, NULL},
 };
 
+static PyMemberDef side_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(side_object, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot reader_slots[] = {
-    {Py_tp_doc, (void *)reader_doc},
-    {Py_tp_dealloc, (void *)side_dealloc},
-    {Py_tp_traverse, (void *)side_traverse},
-    {Py_tp_methods, reader_methods},
-    {0, NULL},
+    {Py_tp_doc, (void *)reader_doc},         {Py_tp_dealloc, (void *)side_dealloc},
+    {Py_tp_traverse, (void *)side_traverse}, {Py_tp_methods, reader_methods},
+    {Py_tp_members, side_members},           {0, NULL},
 };
 
 static PyType_Slot writer_slots[] = {
-    {Py_tp_doc, (void *)writer_doc},
-    {Py_tp_dealloc, (void *)side_dealloc},
-    {Py_tp_traverse, (void *)side_traverse},
-    {Py_tp_methods, writer_methods},
-    {0, NULL},
+    {Py_tp_doc, (void *)writer_doc},         {Py_tp_dealloc, (void *)side_dealloc},
+    {Py_tp_traverse, (void *)side_traverse}, {Py_tp_methods, writer_methods},
+    {Py_tp_members, side_members},           {0, NULL},
 };
 
 enum {
