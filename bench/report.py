@@ -36,12 +36,14 @@ class Goals:
         self.default: float = read["default"]
         self.entries: list[dict[str, object]] = read["goal"]
 
-    def of(self, case: Case, peer: str) -> float | None:
+    def of(self, case: Case, peer: str) -> tuple[float | None, float]:
+        """The ratio at most, None if there is no goal, and Jain's index at least."""
         facts = {"area": case.area, "row": case.row, "peer": peer, "kind": case.python.kind}
         for entry in self.entries:
             if all(fnmatch.fnmatchcase(facts[k], str(entry.get(k, "*"))) for k in facts):
-                return float(str(entry["at_most"])) if "at_most" in entry else None
-        return self.default
+                at_most = float(str(entry["at_most"])) if "at_most" in entry else None
+                return at_most, float(str(entry.get("jain_percent", 0)))
+        return self.default, 0
 
 
 def compare(results: Results, goals: Goals) -> Iterator[Row]:
@@ -53,8 +55,9 @@ def compare(results: Results, goals: Goals) -> Iterator[Row]:
         ours = impls[OURS].ns
         for peer, result in sorted(impls.items(), key=lambda item: item[1].ns):
             if peer != OURS:
-                goal = goals.of(case, peer)
+                goal, jain = goals.of(case, peer)
                 ratio = ours / result.ns
+                fair = jain <= impls[OURS].counters.get("jain_percent", 0)
                 yield Row(
                     area=case.area,
                     row=case.text,
@@ -63,7 +66,7 @@ def compare(results: Results, goals: Goals) -> Iterator[Row]:
                     peer_ns=round(result.ns, 3),
                     ratio=round(ratio, 3),
                     goal=goal,
-                    met=None if goal is None else ratio <= goal,
+                    met=None if goal is None else ratio <= goal and fair,
                 )
 
 

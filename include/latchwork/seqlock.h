@@ -158,7 +158,7 @@ static inline void lw_seqlock_write_end(lw_seqlock_t *s)
     if (LW_UNLIKELY((sequence & 1) == 0)) {
         lw_seqlock_misuse_("lw_seqlock_write_end");
     }
-    /* (2) release: pairs with the acquires (1) and (5). */
+    /* (2) release: pairs with the acquires (1), (5) and (6). */
     lw_atomic_store_release_u64(&s->sequence, sequence + 1);
 }
 

@@ -1142,10 +1142,10 @@ PyDoc_STRVAR(
     "ConcurrentDict() -> new empty dictionary\n"
     "ConcurrentDict(mapping or iterable of pairs, **kwargs)\n\n"
     "A dictionary for many threads. It has the methods of dict; each operation on one key\n"
-    "is atomic, and reads take no lock.\n\n"
+    "is atomic, and reads take no lock. As there is no order, there is no reversed().\n\n"
     "Iteration is weakly consistent: it never fails because of a change, it yields a key\n"
     "that is there throughout exactly once, and a key that comes or goes meanwhile at most\n"
-    "once per insertion. There is no order. Operations on the whole dictionary (len, ==,\n"
+    "once per insertion. Operations on the whole dictionary (len, ==,\n"
     "copy, update, repr) are not atomic beside writers. dict(d) and f(**d) ask key by key\n"
     "and raise KeyError if one goes meanwhile; dict(d.items()) does not.");
 PyDoc_STRVAR(get_doc, "get($self, key, default=None, /)\n--\n\n"

@@ -3,6 +3,8 @@
 
 #include "../platform/platform.h"
 
+#include <stdlib.h>
+
 #define LW_CRITICAL_BORROWED ((uintptr_t)1)
 
 static lw_critical_t *lw_critical_of(lw_held_ *held)
@@ -215,11 +217,21 @@ static void lw_critical_order(lw_mutex_t **a, lw_mutex_t **b)
     *a = low;
 }
 
+static int lw_critical_compare(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t) * (lw_mutex_t *const *)a, y = (uintptr_t) * (lw_mutex_t *const *)b;
+    return (x > y) - (x < y);
+}
+
 /* By address; how many there are without those that came twice. */
 static uint32_t lw_critical_sort(lw_mutex_t **set, size_t count)
 {
+    enum { FEW = 32 }; /* more than that: qsort, whose time is no square of the count */
     size_t i, at, kept = count != 0;
-    for (i = 1; i < count; i++) {
+    if (count > FEW) {
+        qsort(set, count, sizeof *set, lw_critical_compare);
+    }
+    for (i = 1; i < count && count <= FEW; i++) {
         lw_mutex_t *m = set[i];
         for (at = i; at > 0 && (uintptr_t)set[at - 1] > (uintptr_t)m; at--) {
             set[at] = set[at - 1];

@@ -15,7 +15,7 @@ import time
 import weakref
 
 import pytest
-from concurrency import Faster, run_threads, scaled
+from concurrency import SANITIZED, Faster, run_python, run_threads, scaled
 from latchwork import MISSING, ConcurrentDict, Mutex, flush
 
 
@@ -682,3 +682,22 @@ def test_colliding_keys_from_many_threads():
             *[str((own, n)) for own in range(4) for n in range(0, 30, 2)],
         ]
     )
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer's frames are larger than CPython allows for")
+def test_repr_of_dicts_in_dicts_as_deep_as_it_gets():
+    run_python("""
+from latchwork import ConcurrentDict
+for depth in (10, 3000, 9000, 50_000):
+    outer = inner = ConcurrentDict()
+    for _ in range(depth):
+        deeper = ConcurrentDict()
+        inner[1] = deeper
+        inner = deeper
+    try:
+        text = repr(outer)
+    except RecursionError:
+        assert depth > 10
+    else:
+        assert text.count("(") == text.count(")") == depth + 1
+""")

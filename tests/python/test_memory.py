@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from concurrency import SANITIZED, run_python
+from concurrency import FREE_THREADED, SANITIZED, run_python
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="the sanitizer has memory of its own")
 
@@ -21,6 +21,30 @@ def resident():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
 """
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="CPython's allocator keeps more there")
+def test_filled_and_emptied_leaves_nothing_that_trim_does_not_give_back():
+    run_python(
+        MEASURE
+        + """
+d = ConcurrentDict()
+def fill_and_empty(count):
+    for n in range(count):
+        d[n] = None
+    full = resident()
+    for n in range(count):
+        del d[n]
+    flush(trim=True)
+    return full
+fill_and_empty(1000)
+empty = resident()
+full = fill_and_empty(1_000_000)
+assert full > 4 * empty, (full, empty)
+# The last arena of its small integers stays with CPython.
+assert resident() < 1.2 * empty + 1024 * 1024, (resident(), empty)
+"""
+    )
 
 
 def test_f5_insert_and_delete_leave_nothing_behind():
