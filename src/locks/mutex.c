@@ -102,7 +102,11 @@ static uint32_t lw_mutex_owner(void)
 
 void lw_mutex_own_(lw_mutex_t *m)
 {
-    (void)lw_atomic_or_relaxed_u32(&m->word, lw_mutex_owner());
+    uint32_t word = lw_atomic_load_relaxed_u32(&m->word);
+    /* Not if somebody has unlocked it already, on this thread's behalf (lw_mutex_tryunlock). */
+    while (word == LW_MUTEX_LOCKED_ &&
+           !lw_atomic_cas_relaxed_u32(&m->word, &word, word | lw_mutex_owner())) {
+    }
 }
 
 void lw_mutex_check_(const lw_mutex_t *m)
