@@ -5,6 +5,8 @@
 
 #include "stress.h"
 
+#include <sched.h>
+
 enum { THREADS = 6, SLOTS = 2 };
 
 typedef struct request {
@@ -81,8 +83,29 @@ static uint64_t freed_by_the_waiter(void)
 /* ---- Reset, look, wait: nothing is missed ---- */
 
 static lw_event_t more;
-static lw_atomic_u64 made, producers;
-static uint64_t used;
+static lw_atomic_u64 made, used, answered, producers;
+
+/* The next set would make up for one that was missed. So one of two producers waits for the answer
+ * to each of its own, and the other lets it be alone for some. */
+static void produce(stress_worker *w)
+{
+    uint64_t mine = lw_atomic_add_relaxed_u64(&made, 1) + 1, until;
+    lw_event_set(&more);
+    w->operations++;
+    if (w->number == 1) {
+        while (lw_atomic_load_relaxed_u64(&used) < mine) {
+            sched_yield();
+        }
+        (void)lw_atomic_add_relaxed_u64(&answered, 1);
+    } else if (w->operations % 50 == 0) {
+        until = lw_atomic_load_relaxed_u64(&answered) + 1000;
+        while (lw_atomic_load_relaxed_u64(&answered) < until &&
+               lw_atomic_load_relaxed_u64(&producers) == 2) {
+            support_sleep(100000);
+        }
+    }
+    stress_dawdle(&w->random);
+}
 
 static void produce_or_consume(stress_worker *w)
 {
@@ -90,11 +113,7 @@ static void produce_or_consume(stress_worker *w)
         (void)lw_atomic_add_relaxed_u64(&producers, 1);
         while (stress_running()) {
             watchdog_tick(w->slot, "produces", NULL);
-            (void)lw_atomic_add_relaxed_u64(&made, 1);
-            lw_event_set(&more);
-            w->operations++;
-            stress_dawdle(&w->random);
-            support_sleep((int64_t)support_below(&w->random, 3) * 1000);
+            produce(w);
         }
         (void)lw_atomic_sub_relaxed_u64(&producers, 1);
         lw_event_set(&more);
@@ -105,8 +124,8 @@ static void produce_or_consume(stress_worker *w)
         uint64_t now;
         lw_event_reset(&more);
         now = lw_atomic_load_relaxed_u64(&made);
-        if (now != used) {
-            used = now;
+        if (now != lw_atomic_load_relaxed_u64(&used)) {
+            lw_atomic_store_relaxed_u64(&used, now);
         } else if (over) {
             break;
         } else {
@@ -123,8 +142,8 @@ static void produce_or_consume(stress_worker *w)
 static uint64_t reset_look_wait(void)
 {
     uint64_t operations = stress_workers("producer or consumer", 3, produce_or_consume);
-    CHECK_EQ(used, lw_atomic_load_relaxed_u64(&made));
-    CHECK_EQ(used, operations);
+    CHECK_EQ(lw_atomic_load_relaxed_u64(&used), lw_atomic_load_relaxed_u64(&made));
+    CHECK_EQ(lw_atomic_load_relaxed_u64(&used), operations);
     return operations;
 }
 
