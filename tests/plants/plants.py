@@ -12,6 +12,7 @@ from dataclasses import dataclass
 STOOD_STILL = "has stood still"
 DATA_RACE = "data race"
 RACE_OR_WRONG = "data race|FAILED"
+HISTORY = "FAILED: a history of"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ EVENT = "src/locks/event.c"
 EVENT_H = "include/latchwork/event.h"
 LATCH = "src/locks/latch.c"
 SEM = "src/locks/sem.c"
+SEM_H = "include/latchwork/sem.h"
 BARRIER = "src/locks/barrier.c"
 
 PLANTS = (
@@ -177,7 +179,10 @@ PLANTS = (
                 "(void)lw_parker_wait_(&w.parker, -1, false);",
             ),
         ),
-        (Catch("stress_park", "wakes_are_answered", seconds=2.0),),
+        (
+            Catch("stress_park", "wakes_are_answered", seconds=2.0),
+            Catch("stress_park", "hand_over", STOOD_STILL),
+        ),
     ),
     Plant(
         "wrong-waiter",
@@ -263,7 +268,10 @@ PLANTS = (
                 "(lw_atomic_store_relaxed_u32(&m->word, LW_MUTEX_LOCKED_), true))",
             ),
         ),
-        (Catch("stress_mutex", "exclusion", "FAILED", "noise"),),
+        (
+            Catch("stress_mutex", "exclusion", "FAILED", "noise"),
+            Catch("linearizability", "mutex_histories", HISTORY, "noise"),
+        ),
     ),
     Plant(
         "unlock-touches-later",
@@ -685,7 +693,32 @@ PLANTS = (
         ),
         (Catch("test_seqlock", "misuse"),),
     ),
+    Plant(
+        "not-looked-at-in-the-end",
+        "a reader that never blocks does not notice the writer that came in between",
+        (
+            Edit(
+                SEQLOCK_H,
+                "(sequence & 1) != 0 || LW_UNLIKELY(lw_atomic_load_relaxed_u64(&s->sequence) != "
+                "sequence);",
+                "(sequence & 1) != 0 || s == NULL;",
+            ),
+        ),
+        (Catch("stress_seqlock", "single_writer", build="noise"),),
+    ),
     # ---- event, latch, sem, barrier ----
+    Plant(
+        "event-set-for-those-who-sleep",
+        "a set that wakes somebody leaves the event as it was",
+        (
+            Edit(
+                EVENT,
+                "(void)lw_atomic_exchange_release_u32(&((lw_event_t *)arg)->word, LW_EVENT_SET_);",
+                "(void)arg;",
+            ),
+        ),
+        (Catch("stress_event", "reset_look_wait", STOOD_STILL),),
+    ),
     Plant(
         "set-without-release",
         "a set of an event that nobody sleeps for has no release order",
@@ -726,7 +759,10 @@ PLANTS = (
                 "    if (status == LW_AGAIN) {\n",
             ),
         ),
-        (Catch("test_latch", "who_is_let_go_may_free_it", "heap-use-after-free", "asan"),),
+        (
+            Catch("test_latch", "who_is_let_go_may_free_it", "heap-use-after-free", "asan"),
+            Catch("stress_latch", "freed_by_who_is_let_go", "heap-use-after-free", "asan"),
+        ),
     ),
     Plant(
         "latch-below-zero",
@@ -769,6 +805,33 @@ PLANTS = (
             ),
         ),
         (Catch("test_sem", "who_was_overtaken_keeps_its_place"),),
+    ),
+    Plant(
+        "sem-taken-by-store",
+        "an acquire looks and then stores, in two steps",
+        (
+            Edit(
+                SEM_H,
+                "lw_atomic_cas_acquire_u32(&s->word, &word, word - LW_SEM_ONE_)",
+                "(lw_atomic_store_relaxed_u32(&s->word, word - LW_SEM_ONE_), true)",
+            ),
+        ),
+        (
+            Catch("stress_sem", "exclusion", "FAILED", "noise"),
+            Catch("stress_sem", "several_at_once", "FAILED", "noise", 1.0),
+        ),
+    ),
+    Plant(
+        "barrier-one-too-few",
+        "a round ends when one has yet to come",
+        (
+            Edit(
+                BARRIER,
+                "return lw_barrier_get(&b->arrived) + 1 == b->parties;",
+                "return lw_barrier_get(&b->arrived) + 2 >= b->parties;",
+            ),
+        ),
+        (Catch("stress_barrier", "rounds"),),
     ),
     Plant(
         "barrier-one-index-for-all",
@@ -848,7 +911,25 @@ PLANTS = (
                 "            return true;",
             ),
         ),
-        (Catch("test_rwlock", "readers_wait_behind_a_writer_that_waits", "FAILED|it hung"),),
+        (
+            Catch("test_rwlock", "readers_wait_behind_a_writer_that_waits", "FAILED|it hung"),
+            Catch("stress_rwlock", "writer_among_readers", STOOD_STILL),
+        ),
+    ),
+    Plant(
+        "writers-among-themselves",
+        "a writer that goes wakes the next one, and never the readers",
+        (
+            Edit(
+                RWLOCK,
+                "    if (w->writer && g->writer) {\n",
+                "    if (!w->writer || g->writer) {\n",
+            ),
+        ),
+        (
+            Catch("stress_rwlock", "reader_among_writers", STOOD_STILL, "no-spin"),
+            Catch("stress_shared_rwlock", "reader_among_writers", STOOD_STILL, "no-spin"),
+        ),
     ),
     Plant(
         "never-handed-over",
@@ -882,7 +963,12 @@ PLANTS = (
                 "        lw_sleep_(200000);\n        lw_rwlock_wake(l, 0, 0);\n    }",
             ),
         ),
-        (Catch("stress_rwlock", "freed_by_next_owner", "heap-use-after-free", "asan-no-spin"),),
+        (
+            Catch("stress_rwlock", "freed_by_next_owner", "heap-use-after-free", "asan-no-spin"),
+            Catch(
+                "stress_shared_rwlock", "freed_by_next_owner", "heap-use-after-free", "asan-no-spin"
+            ),
+        ),
     ),
     Plant(
         "count-below-zero",
@@ -909,6 +995,18 @@ PLANTS = (
             ),
         ),
         (Catch("stress_shared_rwlock", "exclusion", seconds=25.0),),
+    ),
+    Plant(
+        "left-in-silence",
+        "a reader that empties its slot wakes no writer",
+        (
+            Edit(
+                SHARED_H,
+                "    if (lw_park_announced_(address)) {\n        lw_park_notify_",
+                "    if (address == NULL) {\n        lw_park_notify_",
+            ),
+        ),
+        (Catch("stress_shared_rwlock", "writer_among_readers", STOOD_STILL, "no-spin"),),
     ),
     Plant(
         "slot-emptied-without-release",
@@ -1462,6 +1560,24 @@ PLANTS = (
         ),
     ),
     Plant(
+        "lookup-in-the-old-table",
+        "a lookup does not see what has moved to the next table",
+        (
+            Edit(
+                MAP,
+                "&head);\n    status = lw_map_find(map, key, hash, t, bucket, head, &e, &at);\n"
+                "    if (status == LW_OK && value",
+                "&head);\n    head = t == lw_atomic_load_relaxed_ptr(&map->table) ? head : NULL;\n"
+                "    status = lw_map_find(map, key, hash, t, bucket, head, &e, &at);\n"
+                "    if (status == LW_OK && value",
+            ),
+        ),
+        (
+            Catch("linearizability", "map_histories_of_colliding_keys_while_resized", HISTORY),
+            Catch("linearizability", "map_histories_while_resized", HISTORY),
+        ),
+    ),
+    Plant(
         "value-after-the-section",
         "a lookup takes its reference to the value after its section has ended (F1)",
         (
@@ -1470,12 +1586,30 @@ PLANTS = (
                 "        if (map->config.ref != NULL) {\n"
                 "            map->config.ref(map->config.context, *value);\n"
                 "        }\n    }\n    lw_smr_exit();\n",
-                "        lw_smr_exit();\n        if (map->config.ref != NULL) {\n"
+                "        lw_smr_exit();\n        lw_sleep_(100000);\n"
+                "        if (map->config.ref != NULL) {\n"
                 "            map->config.ref(map->config.context, *value);\n"
                 "        }\n        lw_smr_enter();\n    }\n    lw_smr_exit();\n",
             ),
         ),
         (Catch("stress_map", "owned_values", "heap-use-after-free|FAILED", "asan"),),
+    ),
+    Plant(
+        "value-read-after-the-section",
+        "a lookup reads the value after its section has ended (F1)",
+        (
+            Edit(
+                MAP,
+                "        *value = lw_atomic_load_acquire_u64(&e->value);\n",
+                "        lw_smr_exit();\n        *value = lw_atomic_load_acquire_u64(&e->value);\n"
+                "        lw_smr_enter();\n",
+            ),
+        ),
+        (
+            Catch("stress_map", "identity_u64", "FAILED", "noise"),
+            Catch("stress_map", "identity_bytes", "FAILED", "noise"),
+            Catch("stress_map", "identity_custom", "FAILED", "noise"),
+        ),
     ),
     Plant(
         "value-released-early",
@@ -1520,6 +1654,7 @@ PLANTS = (
         (
             Catch("test_map", "compute_asks_again_when_the_key_changed"),
             Catch("linearizability", "map_histories_of_colliding_keys"),
+            Catch("linearizability", "map_histories", HISTORY, "noise"),
         ),
     ),
     Plant(
@@ -1586,7 +1721,10 @@ PLANTS = (
         "never-shrinks",
         "the table does not shrink (F5)",
         (Edit(MAP, "buckets > map->min_buckets && count", "false && count"),),
-        (Catch("test_map", "grows_and_shrinks"),),
+        (
+            Catch("test_map", "grows_and_shrinks"),
+            Catch("stress_map", "memory", build="asan"),
+        ),
     ),
     Plant(
         "entries-leak",
