@@ -28,13 +28,14 @@ class Edit:
 
 @dataclass(frozen=True)
 class Catch:
-    """A case of a test program, in a build of its own kind."""
+    """A case of a test program, in a build of its own kind; of a Python test in "python"."""
 
     program: str
     case: str
     says: str = "FAILED"
     build: str = "plain"
-    seconds: float = 10.0  # LW_SECONDS: it ends as soon as it has found something
+    # LW_SECONDS: it ends as soon as it has found something. For a Python test, only a limit.
+    seconds: float = 10.0
     environment: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -75,6 +76,7 @@ REF_H = "include/latchwork/ref.h"
 SMR = "src/lifetime/smr.c"
 SMR_H = "include/latchwork/smr.h"
 MAP = "src/containers/map.c"
+PROBE = "pyext/src/probe.c"
 FUTEX = "src/platform/futex.c"
 POSIX = "src/platform/posix.c"
 EVENT = "src/locks/event.c"
@@ -1592,7 +1594,16 @@ PLANTS = (
                 "        }\n        lw_smr_enter();\n    }\n    lw_smr_exit();\n",
             ),
         ),
-        (Catch("stress_map", "owned_values", "heap-use-after-free|FAILED", "asan"),),
+        (
+            Catch("stress_map", "owned_values", "heap-use-after-free|FAILED", "asan"),
+            Catch(
+                "test_dict_threads",
+                "test_f1_no_lookup_returns_another_keys_value[str]",
+                r"the value of|type\(value\)|Fatal",
+                "python",
+                60.0,
+            ),
+        ),
     ),
     Plant(
         "value-read-after-the-section",
@@ -1739,6 +1750,7 @@ PLANTS = (
         (
             Catch("test_map", "every_nth_allocation_fails_u64"),
             Catch("fuzz_map", "", "FAILED|LeakSanitizer", "fuzz"),
+            Catch("test_memory", "test_f5_the_table_shrinks", "assert left < full", "python", 60.0),
         ),
     ),
     Plant(
@@ -1816,6 +1828,52 @@ PLANTS = (
             ),
         ),
         (Catch("test_map", "keys_and_values_count_by_their_weight"),),
+    ),
+    # ---- ConcurrentDict ----
+    Plant(
+        "compared-and-let-go",
+        "the reference to a stored key is dropped when it was compared, and not when all is done "
+        "(F2)",
+        (
+            Edit(
+                PROBE,
+                "    p->answers[p->count].stored = stored;\n",
+                "    p->answers[p->count].stored = stored;\n    Py_DECREF(stored);\n",
+            ),
+            Edit(PROBE, "        Py_DECREF(p->answers[i].stored);\n", ""),
+        ),
+        (
+            Catch(
+                "test_dict_hostile",
+                "test_f2_stored_keys_live_until_the_operation_is_done",
+                "assert not freed_too_early",
+                "python",
+                60.0,
+            ),
+        ),
+    ),
+    Plant(
+        "compared-under-the-lock",
+        "__eq__ runs inside of the map's operation (F4)",
+        (
+            Edit(
+                PROBE,
+                "    if (p->undecided == NULL) {\n        /* The",
+                "    p->undecided = Py_NewRef(stored);\n"
+                "    return probe_decide(p) < 0 ? LW_MATCH_UNKNOWN\n"
+                "                               : as_match(p->answers[p->count - 1].equal);\n"
+                "    if (p->undecided == NULL) {\n        /* The",
+            ),
+        ),
+        (
+            Catch(
+                "test_dict_hostile",
+                "test_eq_that_waits_for_another_thread_that_writes_the_same_key",
+                "it hung",
+                "python",
+                1.0,
+            ),
+        ),
     ),
     # ---- domain ----
     Plant(

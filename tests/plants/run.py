@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import functools
 import math
 import os
 import re
@@ -37,6 +38,7 @@ BEGIN, END = "<!-- plants: begin -->", "<!-- plants: end -->"
 TRIES = 3  # runs of a stress test, each of another seed unless LW_SEED says one
 HUNG_S = 20.0
 HUNG_CHILD_S = 8  # a forked child that hangs is ended by the test itself
+ALL_C = Path("src/all.c")
 SUITES = ("unit", "stress", "linearizability", "fuzz", "vendor")
 GCC = ["gcc", "-O1", "-g1"]
 CLANG = ["clang", "-O1", "-g1"]
@@ -58,6 +60,8 @@ BUILDS = {
     ],
     "tsan": [*CLANG, "-fsanitize=thread", "-DLW_ATOMIC_TSAN"],
     "fuzz": [*CLANG, "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"],
+    # The extension module, for a case of tests/python.
+    "python": ["gcc", "-O0", "-g1", "-fPIC", "-fvisibility=hidden", "-DLW_PYTHON"],
 }
 
 
@@ -74,19 +78,29 @@ class Result:
     note: str  # what the test said, or why this is a failure
 
 
+@functools.cache
+def interpreter() -> tuple[Path, list[str]]:
+    """The newest free-threaded one; where its headers are, and how modules for it are named."""
+    found = (ROOT / "build" / "venv").glob("*.*t/bin/python")
+    pythons = sorted(found, key=lambda path: [int(n) for n in re.findall(r"\d+", path.parts[-3])])
+    if not pythons:
+        raise PlantError("no free-threaded interpreter in build/venv: run tools/setup")
+    ask = "import sysconfig as s; print(s.get_path('include'), s.get_config_var('EXT_SUFFIX'))"
+    done = subprocess.run([pythons[-1], "-c", ask], capture_output=True, text=True, check=True)
+    return pythons[-1], done.stdout.split()
+
+
 class Copy:
     """A copy of the sources, changed or not, and the test programs built from it."""
 
     def __init__(self, folder: Path, plant: Plant | None, healthy: Copy | None = None) -> None:
         self.folder = folder
         self._locks: dict[Path, threading.Lock] = {}  # one for each file that is made
-        edits = plant.edits if plant is not None else ()
-        # Tests include nothing from src: what is not compiled anew is taken from the healthy copy.
-        sources_only = all(edit.file.startswith("src/") for edit in edits)
-        self._objects = healthy if healthy is not None and sources_only else self
-        for part in ("include", "src", "tests"):
+        self._edits = plant.edits if plant is not None else ()
+        self._healthy = healthy
+        for part in ("include", "src", "tests", "pyext"):
             shutil.copytree(ROOT / part, folder / part)
-        for edit in edits:
+        for edit in self._edits:
             file = folder / edit.file
             text, fits = edit.apply(file.read_text())
             if fits != 1:
@@ -105,8 +119,18 @@ class Copy:
     def _making(self, target: Path) -> threading.Lock:
         return self._locks.setdefault(target, threading.Lock())
 
+    def _is_changed(self, source: Path) -> bool:
+        """Only all.c includes other source files."""
+        mine = "src/" if source == ALL_C else str(source)
+        return any(edit.file.endswith(".h") or edit.file.startswith(mine) for edit in self._edits)
+
     def _object(self, build: str, source: Path, extra: list[str]) -> Path:
-        """One source file of this copy, compiled once."""
+        """One source file, compiled once; by the healthy copy, if that has the same."""
+        if self._healthy is not None and not self._is_changed(source):
+            return self._healthy._object(build, source, extra)
+        return self._compile_object(build, source, extra)
+
+    def _compile_object(self, build: str, source: Path, extra: list[str]) -> Path:
         target = self.folder / "objects" / build / f"{source.parent.name}-{source.stem}.o"
         with self._making(target):
             if not target.exists():
@@ -117,6 +141,9 @@ class Copy:
         return target
 
     def build(self, catch: Catch) -> Path:
+        """What `run` needs: the program, or the folder of the Python package."""
+        if catch.build == "python":
+            return self._build_package()
         is_unit = catch.build == "plain" and catch.program.startswith("test_")
         build = "unit" if is_unit else catch.build
         program = self.folder / f"{catch.program}-{build}"
@@ -140,12 +167,12 @@ class Copy:
         macros = []
         if source.parent.name == "vendor":
             macros = self._build_copies(BUILDS[build])
-        objects = [self._object(build, Path("src/all.c"), [])]
-        maker = self if macros else self._objects
-        objects.append(maker._object(build, source, macros))
-        objects += [
-            self._objects._object(build, Path("tests/support", f"{name}.c"), []) for name in support
-        ]
+        objects = [self._object(build, ALL_C, [])]
+        if macros:
+            objects.append(self._compile_object(build, source, macros))
+        else:
+            objects.append(self._object(build, source, []))
+        objects += [self._object(build, Path("tests/support", f"{name}.c"), []) for name in support]
         self._compile([*BUILDS[build], "-pthread", *objects, *libraries, "-o", program])
 
     def _build_copies(self, flags: list[str]) -> list[str]:
@@ -161,6 +188,19 @@ class Copy:
             macros.append(f'-DVENDOR_COPY_{kind.upper()}="{library}"')
         return macros
 
+    def _build_package(self) -> Path:
+        package = self.folder / "package"
+        include, suffix = interpreter()[1]
+        module = package / "latchwork" / f"_core{suffix}"
+        with self._making(module):
+            if not module.exists():
+                files = sorted((self.folder / "pyext" / "src").glob("*.c"))
+                sources = [ALL_C, *(file.relative_to(self.folder) for file in files)]
+                objects = [self._object("python", source, [f"-I{include}"]) for source in sources]
+                shutil.copytree(self.folder / "pyext" / "latchwork", module.parent)
+                self._compile([*BUILDS["python"], "-shared", *objects, "-lm", "-o", module])
+        return package
+
     def run(self, catch: Catch) -> tuple[int, str]:
         """The exit status and what was said; a test that hangs is ended, and said to hang."""
         environment = {
@@ -175,6 +215,10 @@ class Copy:
         command: list[str | Path] = [self.build(catch)]
         if catch.build == "fuzz":
             command += [f"-max_total_time={math.ceil(catch.seconds)}", "-max_len=300"]
+        elif catch.build == "python":
+            environment["PYTHONPATH"] = str(command[0])  # goes before what is installed
+            case = f"tests/python/{catch.program}.py::{catch.case}"
+            command = [interpreter()[0], "-m", "pytest", "-qx", "--tb=short", case]
         else:
             command.append(catch.case)
         with tempfile.TemporaryFile("w+") as output:
@@ -262,9 +306,13 @@ def try_healthy(catches: Iterable[Catch], copy: Copy, slots: int) -> list[Result
         note = "passes" if status == 0 else f"fails without a plant: {first_failure(said)}"
         return Result("(none)", catch, status == 0, time.monotonic() - begin, note)
 
-    # Longer than most plants need; other steps run the same tests for longer still.
+    def seconds(catch: Catch) -> float:
+        """Longer than most plants need; other steps run the same tests for longer still."""
+        return 60.0 if catch.build == "python" else 2.0
+
     shortened = {
-        Catch(one.program, one.case, "", one.build, 2.0, one.environment) for one in catches
+        Catch(one.program, one.case, "", one.build, seconds(one), one.environment)
+        for one in catches
     }
     with concurrent.futures.ThreadPoolExecutor(slots) as pool:
         return list(pool.map(one, sorted(shortened, key=lambda catch: catch.name)))
