@@ -1634,7 +1634,7 @@ PLANTS = (
         ),
         (
             Catch("test_map", "values_are_released_after_readers_have_gone"),
-            Catch("stress_map", "owned_values", "heap-use-after-free|FAILED", "asan"),
+            Catch("stress_map", "owned_values", "heap-use-after-free|double-free|FAILED", "asan"),
         ),
     ),
     Plant(
