@@ -218,7 +218,8 @@ class Copy:
         elif catch.build == "python":
             environment["PYTHONPATH"] = str(command[0])  # goes before what is installed
             case = f"tests/python/{catch.program}.py::{catch.case}"
-            command = [interpreter()[0], "-m", "pytest", "-qx", "--tb=short", case]
+            # -P: the folder has a platform.so, of test_copies, which Python would import.
+            command = [interpreter()[0], "-P", "-m", "pytest", "-qx", "--tb=short", case]
         else:
             command.append(catch.case)
         with tempfile.TemporaryFile("w+") as output:
