@@ -57,7 +57,7 @@ def compare(results: Results, goals: Goals) -> Iterator[Row]:
             if peer != OURS:
                 goal, jain = goals.of(case, peer)
                 ratio = ours / result.ns
-                fair = jain <= impls[OURS].counters.get("jain_percent", 0)
+                fair = jain == 0 or impls[OURS].counters["jain_percent"] >= jain
                 yield Row(
                     area=case.area,
                     row=case.text,
@@ -68,6 +68,14 @@ def compare(results: Results, goals: Goals) -> Iterator[Row]:
                     goal=goal,
                     met=None if goal is None else ratio <= goal and fair,
                 )
+
+
+def verdict(row: Row) -> str:
+    if row.goal is None:
+        return ""
+    if row.met:
+        return "[green]met[/green]"
+    return "[red]unfair[/red]" if row.ratio <= row.goal else "[red]missed[/red]"
 
 
 def show(console: Console, rows: list[Row]) -> None:
@@ -88,7 +96,7 @@ def show(console: Console, rows: list[Row]) -> None:
                     f"{row.peer_ns:.2f}",
                     f"{row.ratio:.2f}",
                     "" if row.goal is None else f"{row.goal:.2f}",
-                    {None: "", True: "[green]met[/green]", False: "[red]missed[/red]"}[row.met],
+                    verdict(row),
                 )
         console.print(table)
     aimed = [row.met for row in rows if row.met is not None]

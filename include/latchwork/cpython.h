@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Latchwork beside Python: all that an extension module includes. Works on CPython 3.11 and later,
- * with the GIL and free-threaded, and uses no private call of CPython.
+ * with the GIL and free-threaded, and uses no private call of CPython; but sections on Python
+ * objects look into CPython's own on 3.13 and 3.14 (free-threaded).
  *
  *   static int exec(PyObject *module) { return lw_py_init(module); }   // in the Py_mod_exec slot
  *
@@ -79,8 +80,8 @@ LW_API lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeo
  * library's waits too. With the GIL they are nothing, since the GIL gives the same: nobody else
  * runs until the thread lets go of it. A section on a mutex of your own, with or without the GIL,
  * is LW_CRITICAL_BEGIN; both may be inside of each other in any order without a deadlock. Attached.
- * One inside of another on the same object costs nothing and suspends nothing, as in CPython 3.14:
- * 3.13 would wait for itself, and let others into the outer one.
+ * One directly inside of another on the same object or two begins nothing, and suspends nothing:
+ * CPython 3.13 would wait for itself, and let others into the outer one.
  *
  * LW_PY_CRITICAL_BEGIN_MUTEX and _MUTEX2 are sections on a PyMutex or two, from 3.13 on.
  *
@@ -103,7 +104,7 @@ LW_API bool lw_py_is_attached(void);
 #endif
 
 /* Whether the thread's innermost section has both. */
-#if PY_VERSION_HEX < 0x030e0000
+#if PY_VERSION_HEX < 0x030f0000
 LW_API bool lw_py_critical_has_(const PyMutex *a, const PyMutex *b);
 
 static inline bool lw_py_critical_may_have_(const PyMutex *mutex)
@@ -111,17 +112,21 @@ static inline bool lw_py_critical_may_have_(const PyMutex *mutex)
     return (_Py_atomic_load_uint8_relaxed(&mutex->_bits) & 1) != 0; /* locked */
 }
 
+#else
+#define lw_py_critical_has_(a, b) ((void)(a), (void)(b), false)
+#define lw_py_critical_may_have_(mutex) ((void)(mutex), false)
+#endif
+
+#if PY_VERSION_HEX < 0x030e0000
 /* All that a section reads of an object is its mutex: 3.14 has functions that take just that. */
 static inline PyObject *lw_py_critical_object_(PyMutex *mutex)
 {
-    return (PyObject *)(void *)((char *)mutex - offsetof(PyObject, ob_mutex));
+    return (PyObject *)((uintptr_t)mutex - offsetof(PyObject, ob_mutex));
 }
 #define LW_PY_SECTION_BEGIN_(c, m) PyCriticalSection_Begin(c, lw_py_critical_object_(m))
 #define LW_PY_SECTION_BEGIN2_(c, a, b)                                                             \
     PyCriticalSection2_Begin(c, lw_py_critical_object_(a), lw_py_critical_object_(b))
 #else
-#define lw_py_critical_has_(a, b) ((void)(a), (void)(b), false)
-#define lw_py_critical_may_have_(mutex) ((void)(mutex), false)
 #define LW_PY_SECTION_BEGIN_(c, m) PyCriticalSection_BeginMutex(c, m)
 #define LW_PY_SECTION_BEGIN2_(c, a, b) PyCriticalSection2_BeginMutex(c, a, b)
 #endif

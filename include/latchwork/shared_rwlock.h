@@ -137,10 +137,10 @@ static inline bool lw_shared_rwlock_read_trylock(lw_shared_rwlock_t *l)
     return lw_shared_rwlock_read_lock_flags(l, 0, LW_WAIT_DEFAULT) == LW_OK;
 }
 
-/* Gives up a read lock of this thread. Without one it ends the process with a message; a thread
- * that has others for which no slot was free, or had no record when it locked them, may take one
- * that is not its own. Lock-free but for the queue's lock while a writer waits; any attach state.
- * Release. */
+/* Gives up a read lock of this thread. Without one it ends the process with a message; one that has
+ * others for which no slot was free may take one that is not its own, and so may any thread once
+ * one without a record has been a reader. Lock-free but for the queue's lock while a writer waits;
+ * any attach state. Release. */
 static inline void lw_shared_rwlock_read_unlock(lw_shared_rwlock_t *l)
 {
     lw_thread *self = LW_TLS_SLOT_()->self;

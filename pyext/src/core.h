@@ -109,11 +109,11 @@ int core_parse_arguments(const char *function, const char *const *known, int cou
                          PyObject **given);
 
 /* A limit of more nanoseconds than there can be: as in threading, an error only where there is
- * something to wait for. */
+ * something to wait for. acquire() of the locks calls it one at once, as threading.Lock's does. */
 #define CORE_TOO_LONG INT64_MAX
 
-/* A time limit as all but the mutexes have it: None or NULL is none (-1), and what is negative or
- * NaN is 0. Nanoseconds, rounded up, or CORE_TOO_LONG. 0, or -1 with an exception. */
+/* A time limit as all but acquire() of the locks have it: None or NULL is none (-1), and what is
+ * negative or NaN is 0. Nanoseconds, rounded up, or CORE_TOO_LONG. 0, or -1 with an exception. */
 int core_parse_limit(PyObject *object, int64_t *timeout_ns);
 
 /* The one argument, `timeout`, of a wait. */

@@ -124,8 +124,9 @@ PyDoc_STRVAR(count_down_doc, "count_down($self, /, n=1)\n--\n\n"
 PyDoc_STRVAR(try_wait_doc, "try_wait($self, /)\n--\n\nWhether it is open.");
 PyDoc_STRVAR(wait_doc, "wait($self, /, timeout=None)\n--\n\n"
                        "Wait until it is open, at most timeout seconds; return whether it is.");
-PyDoc_STRVAR(arrive_doc, "arrive_and_wait($self, /, timeout=None)\n--\n\n"
-                         "count_down(), which stays done whatever comes, and wait(timeout).");
+PyDoc_STRVAR(arrive_doc,
+             "arrive_and_wait($self, /, timeout=None)\n--\n\n"
+             "count_down(), which stays done whatever comes of the wait, and wait(timeout).");
 
 static PyMethodDef latch_methods[] = {
     {"count_down", CORE_METHOD(latch_count_down), METH_FASTCALL | METH_KEYWORDS, count_down_doc},

@@ -3,8 +3,6 @@
 
 #include "../platform/platform.h"
 
-#include <stdlib.h>
-
 #define LW_CRITICAL_BORROWED ((uintptr_t)1)
 
 static lw_critical_t *lw_critical_of(lw_held_ *held)
@@ -217,26 +215,22 @@ static void lw_critical_order(lw_mutex_t **a, lw_mutex_t **b)
     *a = low;
 }
 
-static int lw_critical_compare(const void *a, const void *b)
-{
-    uintptr_t x = (uintptr_t) * (lw_mutex_t *const *)a, y = (uintptr_t) * (lw_mutex_t *const *)b;
-    return (x > y) - (x < y);
-}
-
-/* By address; how many there are without those that came twice. */
+/* By address, as Shell (1959) did: qsort may allocate. How many there are without those that came
+ * twice. */
 static uint32_t lw_critical_sort(lw_mutex_t **set, size_t count)
 {
-    enum { FEW = 32 }; /* more than that: qsort, whose time is no square of the count */
-    size_t i, at, kept = count != 0;
-    if (count > FEW) {
-        qsort(set, count, sizeof *set, lw_critical_compare);
+    size_t i, at, gap = 1, kept = count != 0;
+    while (gap < count / 3) {
+        gap = 3 * gap + 1;
     }
-    for (i = 1; i < count && count <= FEW; i++) {
-        lw_mutex_t *m = set[i];
-        for (at = i; at > 0 && (uintptr_t)set[at - 1] > (uintptr_t)m; at--) {
-            set[at] = set[at - 1];
+    for (; gap > 0; gap /= 3) {
+        for (i = gap; i < count; i++) {
+            lw_mutex_t *m = set[i];
+            for (at = i; at >= gap && (uintptr_t)set[at - gap] > (uintptr_t)m; at -= gap) {
+                set[at] = set[at - gap];
+            }
+            set[at] = m;
         }
-        set[at] = m;
     }
     for (i = 1; i < count; i++) {
         if (set[i] != set[kept - 1]) {

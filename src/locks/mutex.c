@@ -49,7 +49,7 @@ static void lw_mutex_lost(void *arg)
 {
     const lw_mutex_wait *w = (const lw_mutex_wait *)arg;
     if (w->token == LW_MUTEX_HANDED) {
-        lw_mutex_unlock(w->mutex);
+        (void)lw_mutex_tryunlock(w->mutex); /* somebody may have, on its behalf */
     } else {
         (void)lw_unpark_one(w->mutex, NULL, NULL);
     }

@@ -63,8 +63,11 @@ LW_COLD lw_status lw_shared_rwlock_read_slow_(lw_shared_rwlock_t *l, int64_t tim
     lw_atomic_ptr *slot;
     lw_status status;
     if (self == NULL) {
-        lw_atomic_store_relaxed_u32(&lw_domain_get()->reads_unknown, 1);
-        return lw_rwlock_read_lock_flags(&l->base, timeout_ns, flags);
+        status = lw_rwlock_read_lock_flags(&l->base, timeout_ns, flags);
+        if (status == LW_OK) {
+            lw_atomic_store_relaxed_u32(&lw_domain_get()->reads_unknown, 1);
+        }
+        return status;
     }
     slot = lw_shared_rwlock_slot(self, NULL);
     if (slot != NULL) {

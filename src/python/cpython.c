@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <latchwork/cpython.h>
 
+#include <string.h>
+
 #include "../base/domain_internal.h"
 
 #define LW_PY_CAPSULE "latchwork.domain"
@@ -439,9 +441,9 @@ lw_status lw_py_mutex_lock_interruptible(lw_mutex_t *mutex, int64_t timeout_ns)
 /* ---- sections ---- */
 
 #ifdef Py_GIL_DISABLED
-#if PY_VERSION_HEX < 0x030e0000
-/* As PyCriticalSection_Begin of 3.14 does. The low bits of 3.13's pointer to the innermost section:
- * it is suspended, which that of an attached thread is not; it is a PyCriticalSection2. */
+#if PY_VERSION_HEX < 0x030f0000
+/* The low bits of the pointer to the innermost section: it is suspended, which that of an attached
+ * thread is not; it is a PyCriticalSection2. */
 bool lw_py_critical_has_(const PyMutex *a, const PyMutex *b)
 {
     enum { SUSPENDED = 1, TWO = 2 };
@@ -476,7 +478,7 @@ void lw_py_critical_begin_n_(lw_py_critical_n_ *section, PyObject **objects, siz
     }
     section->objects = objects;
     section->count = 0;
-    section->mutex._bits = 0;
+    memset(&section->mutex, 0, sizeof section->mutex);
     lw_py_critical_begin_(&section->inner, &section->mutex);
     /* CPython's sections on two objects go by the addresses of the mutexes as well. */
     for (; section->count < kept; section->count++) {

@@ -2,14 +2,16 @@
 /* Sections of both kinds, as an extension writes them: built and run by test_sections.py. */
 #include <latchwork/cpython.h>
 
+#if PY_VERSION_HEX >= 0x030d0000
+typedef PyMutex py_mutex;
+#else
+typedef char py_mutex; /* sections on it are nothing */
+#endif
+
 typedef struct cell {
     PyObject ob_base;
     lw_mutex_t mutex;
-#if PY_VERSION_HEX >= 0x030d0000
-    PyMutex py_mutex;
-#else
-    char py_mutex; /* sections on it are nothing */
-#endif
+    py_mutex other;
     /* Under a section on the object, and under one on the mutex. */
     int inside[2];
     long values[2];
@@ -66,6 +68,7 @@ static PyObject *count(PyObject *module, PyObject *args)
 /* Sections on the mutexes of two objects, and on that of one, count the same. */
 static PyObject *count_by_mutex(PyObject *module, PyObject *args)
 {
+    static py_mutex own;
     cell *a, *b;
     long n, i;
     bool fine = true;
@@ -74,12 +77,14 @@ static PyObject *count_by_mutex(PyObject *module, PyObject *args)
         return NULL;
     }
     for (i = 0; i < n; i++) {
-        LW_PY_CRITICAL_BEGIN_MUTEX2(&a->py_mutex, &b->py_mutex)
+        LW_PY_CRITICAL_BEGIN_MUTEX2(&a->other, &b->other)
         {
             fine &= turn(a, 0) && turn(b, 0);
         }
         LW_PY_CRITICAL_END();
-        LW_PY_CRITICAL_BEGIN_MUTEX(&a->py_mutex)
+        LW_PY_CRITICAL_BEGIN_MUTEX(&own)
+        LW_PY_CRITICAL_END();
+        LW_PY_CRITICAL_BEGIN_MUTEX(&a->other)
         {
             fine &= turn(a, 0);
         }

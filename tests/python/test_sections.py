@@ -24,7 +24,7 @@ setup(
             ["sections.c", *latchwork.get_sources()],
             define_macros=[("LW_PYTHON", "1")],
             include_dirs=[latchwork.get_include()],
-            extra_compile_args=["-O1"],  # soon done
+            extra_compile_args=["-O1", "-Wall", "-Werror"],  # soon done
         )
     ],
 )

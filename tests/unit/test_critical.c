@@ -75,7 +75,7 @@ TEST(many_mutexes_unsorted_and_twice)
     lw_critical_t s;
     size_t i, n, round;
     memset(m, 0, sizeof m);
-    for (n = 0; n <= 64; n += n < 16 ? 1 : 12) { /* more than 32 are sorted in another way */
+    for (n = 0; n <= 64; n += n < 16 ? 1 : 12) {
         for (round = 0; round < 20; round++) {
             bool in[8] = {false};
             support_random random = support_random_new(n, round);
