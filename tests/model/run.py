@@ -268,6 +268,7 @@ def plan_orders(
     source: Path,
     reached: dict[str, list[Run]],
     programs: dict[str, Path],
+    depth: str,
 ) -> list[Callable[[], Check]]:
     files = sorted({file for area in areas for file in AREAS[area].files})
     sites = [site for file in files for site in sites_of(source, file)]
@@ -292,8 +293,10 @@ def plan_orders(
             own = [run for run in runs if site.file in AREAS[run.area].files]
             others = [run for run in runs if site.file not in AREAS[run.area].files]
             runs = own if why is not None and own else own + others
-            if skipped and not runs:
-                note = f"not reached: {skipped[0].why}"
+            note = f"not reached: {skipped[0].why}" if skipped and not runs else ""
+            if why is not None and runs and depth != "soak":  # every suite would have to find nothing
+                note = f"not tried without --soak, redundant: {why}"
+            if note:
                 name = f"{site.key}={order}"
                 plan.append(lambda name=name, note=note: Check("order", name, True, 0.0, note))
                 continue
@@ -455,7 +458,7 @@ def relacy_checks(report: Report, areas: list[str], depth: str, folder: Path, jo
             reached.setdefault(site, []).extend(
                 runs_of(area, name, AREAS[area].suites[name], "mutant")
             )
-    report.do("weakened orders", plan_orders(areas, source, reached, programs), jobs)
+    report.do("weakened orders", plan_orders(areas, source, reached, programs, depth), jobs)
 
 
 def main() -> int:
