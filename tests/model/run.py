@@ -294,7 +294,7 @@ def plan_orders(
             others = [run for run in runs if site.file not in AREAS[run.area].files]
             runs = own if why is not None and own else own + others
             note = f"not reached: {skipped[0].why}" if skipped and not runs else ""
-            if why is not None and runs and depth != "soak":  # every suite would have to find nothing
+            if why is not None and runs and depth != "soak":  # every suite has to find nothing
                 note = f"not tried without --soak, redundant: {why}"
             if note:
                 name = f"{site.key}={order}"
