@@ -75,7 +75,8 @@ def verdict(row: Row) -> str:
         return ""
     if row.met:
         return "[green]met[/green]"
-    return "[red]unfair[/red]" if row.ratio <= row.goal else "[red]missed[/red]"
+    # Less: a ratio that misses the goal by less than is shown is rounded to it.
+    return "[red]unfair[/red]" if row.ratio < row.goal else "[red]missed[/red]"
 
 
 def show(console: Console, rows: list[Row]) -> None:

@@ -111,7 +111,6 @@ static inline bool lw_py_critical_may_have_(const PyMutex *mutex)
 {
     return (_Py_atomic_load_uint8_relaxed(&mutex->_bits) & 1) != 0; /* locked */
 }
-
 #else
 #define lw_py_critical_has_(a, b) ((void)(a), (void)(b), false)
 #define lw_py_critical_may_have_(mutex) ((void)(mutex), false)

@@ -52,6 +52,8 @@ extern LW_API const lw_held_ops_ lw_critical_ops_;
 LW_API void lw_critical_begin_slow_(lw_critical_t *section, lw_mutex_t *mutex);
 LW_API void lw_critical_begin2_slow_(lw_critical_t *section, lw_mutex_t *first, lw_mutex_t *second);
 LW_API void lw_critical_end_slow_(lw_critical_t *section);
+/* Sorts pointers of any type by address; how many there are without those that came twice. */
+LW_API size_t lw_critical_sort_(void *set, size_t count);
 
 /* The record of a thread that can begin a section the quick way, or NULL. */
 static inline lw_thread *lw_critical_self_(void)

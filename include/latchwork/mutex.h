@@ -137,8 +137,8 @@ static inline void lw_mutex_unlock(lw_mutex_t *m)
 /* Unlocks if it is locked, by whichever thread, and says whether: of several that call this at
  * once, as many succeed as have locked it. For locks like threading.Lock, which any thread may
  * unlock, and that lw_mutex_assert_held says nothing of; one locked operation more than
- * lw_mutex_unlock. Lock-free but for the queue's lock when
- * somebody waits; any attach state. Release when true. */
+ * lw_mutex_unlock. Lock-free but for the queue's lock when somebody waits; any attach state.
+ * Release when true. */
 static inline bool lw_mutex_tryunlock(lw_mutex_t *m)
 {
     uint32_t word = lw_atomic_load_relaxed_u32(&m->word);

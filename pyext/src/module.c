@@ -123,8 +123,9 @@ static PyObject *core_flush(PyObject *Py_UNUSED(module), PyObject *args, PyObjec
     bool done = lw_smr_flush() == LW_OK;
 #if defined(__GLIBC__)
     if (trim) {
-        Py_BEGIN_ALLOW_THREADS(void) malloc_trim(0); /* it walks through all that is free */
-        Py_END_ALLOW_THREADS
+        Py_BEGIN_ALLOW_THREADS;
+        (void)malloc_trim(0); /* it walks through all that is free */
+        Py_END_ALLOW_THREADS;
     }
 #endif
     return PyBool_FromLong(done);

@@ -42,7 +42,6 @@ static void lw_record_give(lw_domain *d, lw_record *r)
 {
     lw_rawlock_lock_(&d->lock);
     r->in_use = false;
-    r->reads_beyond = 0;
     r->next_free = d->free_records;
     d->free_records = r;
     lw_rawlock_unlock_(&d->lock);
@@ -146,6 +145,7 @@ LW_COLD lw_thread *lw_thread_attach_(void)
             return NULL;
         }
         r->head.smr_strong = !d->has_membarrier;
+        r->reads_beyond = 0;
         /* Under the lock: whoever merged for the record's dead owner is done (ref.c). */
         lw_rawlock_lock_(&r->ref_lock);
         LW_PLAIN_SET(r->ref_alive, true);
@@ -355,7 +355,6 @@ static void lw_record_forked(lw_record *r)
     r->head.held = NULL;
     r->ref_taken = NULL;
     LW_PLAIN_SET(r->ref_alive, false);
-    r->reads_beyond = 0;
     r->slots = NULL;
     r->in_use = false;
 }

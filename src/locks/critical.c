@@ -3,6 +3,8 @@
 
 #include "../platform/platform.h"
 
+#include <string.h>
+
 #define LW_CRITICAL_BORROWED ((uintptr_t)1)
 
 static lw_critical_t *lw_critical_of(lw_held_ *held)
@@ -215,9 +217,20 @@ static void lw_critical_order(lw_mutex_t **a, lw_mutex_t **b)
     *a = low;
 }
 
-/* By address, as Shell (1959) did: qsort may allocate. How many there are without those that came
- * twice. */
-static uint32_t lw_critical_sort(lw_mutex_t **set, size_t count)
+static uintptr_t lw_critical_get(const void *set, size_t i)
+{
+    uintptr_t address;
+    memcpy(&address, (const char *)set + i * sizeof address, sizeof address);
+    return address;
+}
+
+static void lw_critical_put(void *set, size_t i, uintptr_t address)
+{
+    memcpy((char *)set + i * sizeof address, &address, sizeof address);
+}
+
+/* As Shell (1959) did: qsort may allocate. */
+size_t lw_critical_sort_(void *set, size_t count)
 {
     size_t i, at, gap = 1, kept = count != 0;
     while (gap < count / 3) {
@@ -225,19 +238,19 @@ static uint32_t lw_critical_sort(lw_mutex_t **set, size_t count)
     }
     for (; gap > 0; gap /= 3) {
         for (i = gap; i < count; i++) {
-            lw_mutex_t *m = set[i];
-            for (at = i; at >= gap && (uintptr_t)set[at - gap] > (uintptr_t)m; at -= gap) {
-                set[at] = set[at - gap];
+            uintptr_t address = lw_critical_get(set, i);
+            for (at = i; at >= gap && lw_critical_get(set, at - gap) > address; at -= gap) {
+                lw_critical_put(set, at, lw_critical_get(set, at - gap));
             }
-            set[at] = m;
+            lw_critical_put(set, at, address);
         }
     }
     for (i = 1; i < count; i++) {
-        if (set[i] != set[kept - 1]) {
-            set[kept++] = set[i];
+        if (lw_critical_get(set, i) != lw_critical_get(set, kept - 1)) {
+            lw_critical_put(set, kept++, lw_critical_get(set, i));
         }
     }
-    return (uint32_t)kept;
+    return kept;
 }
 
 /* Some have been locked, in the order of their addresses, and the next one was not free. */
@@ -251,7 +264,7 @@ static LW_NOINLINE lw_status lw_critical_begin_set(lw_critical_t *section, lw_mu
     while (taken > 0) {
         lw_mutex_unlock(mutexes[--taken]);
     }
-    lw_critical_prepare(section, mutexes, lw_critical_sort(mutexes, count));
+    lw_critical_prepare(section, mutexes, lw_critical_sort_(mutexes, count));
     return lw_critical_enter(section, timeout_ns, flags);
 }
 

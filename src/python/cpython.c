@@ -461,21 +461,7 @@ bool lw_py_critical_has_(const PyMutex *a, const PyMutex *b)
 
 void lw_py_critical_begin_n_(lw_py_critical_n_ *section, PyObject **objects, size_t count)
 {
-    size_t i, kept = 0;
-    /* By insertion: there are few. */
-    for (i = 0; i < count; i++) {
-        PyObject *object = objects[i];
-        size_t at = kept, j;
-        while (at > 0 && (uintptr_t)objects[at - 1] > (uintptr_t)object) {
-            at--;
-        }
-        if (at == 0 || objects[at - 1] != object) {
-            for (j = kept++; j > at; j--) {
-                objects[j] = objects[j - 1];
-            }
-            objects[at] = object;
-        }
-    }
+    size_t kept = lw_critical_sort_(objects, count);
     section->objects = objects;
     section->count = 0;
     memset(&section->mutex, 0, sizeof section->mutex);

@@ -365,7 +365,7 @@ def test_may_be_released_for_a_thread_that_has_not_returned_with_it(kind: type) 
         time.sleep(0.003)  # long enough for it to be handed the lock
         lock.release()
         while not lock.locked():
-            time.sleep(0)
+            time.sleep(0)  # the waiter has yet to run
         lock.release()
         waiter.join()
         assert not lock.locked()
