@@ -159,7 +159,7 @@ AREAS = {
             "sem_bounded": Suite(1, 3, random=20_000),
             "sem_lost": Suite(2, 3),
             "sem_freed": Suite(4, 6),
-            "sem_freed_by_last": Suite(2, 4),
+            "sem_freed_by_last": Suite(1, 3, random=50_000),
         },
     ),
     "barrier": Area(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import functools
 import math
 import os
@@ -90,11 +91,41 @@ def interpreter() -> tuple[Path, list[str]]:
     return pythons[-1], done.stdout.split()
 
 
+def cpu_seconds(process: subprocess.Popen[str]) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for(process: subprocess.Popen[str], limit_s: float, slots: threading.Semaphore) -> int:
+    """Its exit status. While it sleeps, as one that hangs does, another may have its slot."""
+    deadline = time.monotonic() + limit_s
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(2)
+    used = cpu_seconds(process)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(1)
+    asleep = cpu_seconds(process) - used < 0.1
+    if asleep:
+        slots.release()
+    try:
+        return process.wait(deadline - time.monotonic())
+    finally:
+        if asleep:
+            slots.acquire()
+
+
 class Copy:
     """A copy of the sources, changed or not, and the test programs built from it."""
 
-    def __init__(self, folder: Path, plant: Plant | None, healthy: Copy | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plant: Plant | None,
+        slots: threading.Semaphore,
+        healthy: Copy | None = None,
+    ) -> None:
         self.folder = folder
+        self._slots = slots  # its user holds one
         self._locks: dict[Path, threading.Lock] = {}  # one for each file that is made
         self._edits = plant.edits if plant is not None else ()
         self._healthy = healthy
@@ -233,7 +264,7 @@ class Copy:
                 start_new_session=True,
             )
             try:
-                status = process.wait(max(HUNG_S, catch.seconds + 15))
+                status = wait_for(process, max(HUNG_S, catch.seconds + 15), self._slots)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 status = process.wait()
@@ -277,11 +308,14 @@ def try_catch(plant: Plant, catch: Catch, copy: Copy) -> Result:
     return Result(plant.name, catch, caught, time.monotonic() - begin, note)
 
 
-def try_plant(plant: Plant, folder: Path, healthy: Copy) -> list[Result]:
+def try_plant(
+    plant: Plant, folder: Path, slots: threading.Semaphore, healthy: Copy
+) -> list[Result]:
     begin = time.monotonic()
     results: list[Result] = []
+    slots.acquire()
     try:
-        copy = Copy(folder, plant, healthy)
+        copy = Copy(folder, plant, slots, healthy)
         for catch in plant.catches:
             copy.build(catch)
             begin = time.monotonic()
@@ -289,14 +323,24 @@ def try_plant(plant: Plant, folder: Path, healthy: Copy) -> list[Result]:
     except PlantError as error:
         results.append(Result(plant.name, None, False, time.monotonic() - begin, str(error)))
     finally:
+        slots.release()
         shutil.rmtree(folder, ignore_errors=True)
     return results
 
 
-def try_healthy(catches: Iterable[Catch], copy: Copy, slots: int) -> list[Result]:
+def try_healthy(
+    catches: Iterable[Catch],
+    copy: Copy,
+    slots: threading.Semaphore,
+    pool: concurrent.futures.Executor,
+) -> list[Result]:
     """Each test has to pass where nothing is planted, or its failure says nothing."""
 
     def one(catch: Catch) -> Result:
+        with slots:
+            return try_one(catch)
+
+    def try_one(catch: Catch) -> Result:
         begin = time.monotonic()
         try:
             copy.build(catch)
@@ -315,8 +359,7 @@ def try_healthy(catches: Iterable[Catch], copy: Copy, slots: int) -> list[Result
         Catch(one.program, one.case, "", one.build, seconds(one), one.environment)
         for one in catches
     }
-    with concurrent.futures.ThreadPoolExecutor(slots) as pool:
-        return list(pool.map(one, sorted(shortened, key=lambda catch: catch.name)))
+    return list(pool.map(one, sorted(shortened, key=lambda catch: catch.name)))
 
 
 def page_names() -> list[str]:
@@ -356,7 +399,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="plants to try; all of them unless given")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="also write a JUnit report")
-    # Some hang, and need no processor for that.
     jobs = len(os.sched_getaffinity(0)) + 1
     parser.add_argument("--jobs", type=int, default=jobs, help=f"how many at once ({jobs})")
     parser.add_argument(
@@ -372,16 +414,17 @@ def main() -> int:
     results: list[Result] = []
     with (
         tempfile.TemporaryDirectory(prefix="latchwork-plants-") as scratch,
-        concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool,
+        concurrent.futures.ThreadPoolExecutor(4 * arguments.jobs) as pool,
         Progress(console=console, disable=not console.is_terminal) as progress,
     ):
         task = progress.add_task("plants", total=len(chosen) + 1)
         catches = {catch for plant in chosen for catch in plant.catches}
-        copy = Copy(Path(scratch) / "healthy", None)
-        healthy = try_healthy(catches, copy, arguments.jobs)
+        slots = threading.Semaphore(arguments.jobs)
+        copy = Copy(Path(scratch) / "healthy", None, slots)
+        healthy = try_healthy(catches, copy, slots, pool)
         progress.advance(task)
         futures = {
-            plant.name: pool.submit(try_plant, plant, Path(scratch) / plant.name, copy)
+            plant.name: pool.submit(try_plant, plant, Path(scratch) / plant.name, slots, copy)
             for plant in chosen
         }
         for future in futures.values():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -24,6 +25,12 @@ _report = pytest.StashKey[int]()
 def pytest_configure(config: pytest.Config) -> None:
     # Standard error as it is outside of tests: inside, it is captured, and would be lost.
     config.stash[_report] = os.dup(2)
+
+
+def pytest_collection_finish() -> None:
+    # Many tests collect garbage; what pytest and the modules hold is none, and is large.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

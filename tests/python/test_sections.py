@@ -50,7 +50,7 @@ def sections(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 
 def test_one_object(sections: ModuleType) -> None:
-    cell, turns = sections.Cell(), scaled(10_000)
+    cell, turns = sections.Cell(), scaled(2_000)
     with Faster():
         run_threads(lambda: sections.count(cell, turns), count=3)
     assert sections.values(cell) == (3 * turns, 0)
