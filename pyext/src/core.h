@@ -100,6 +100,15 @@ PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwds);
 
 #define CORE_METHOD(f) ((PyCFunction)(void (*)(void))(f))
 
+/* A method of types without tp_new that cannot be pickled: protocols 0 and 1 would take their
+ * objects for plain ones. */
+PyObject *core_refuse_pickle(PyObject *self, PyObject *ignored);
+#define CORE_NO_PICKLE                                                                             \
+    {                                                                                              \
+        "__reduce__", core_refuse_pickle, METH_NOARGS,                                             \
+            PyDoc_STR("__reduce__($self, /)\n--\n\nRefuses.")                                      \
+    }
+
 /* ---- arguments of the locks ---- */
 
 /* Sorts the arguments of a call into given[0] to given[count - 1], NULL for what is not given.

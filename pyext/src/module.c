@@ -54,6 +54,12 @@ PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
     return type->tp_alloc(type, 0);
 }
 
+PyObject *core_refuse_pickle(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyErr_Format(PyExc_TypeError, "cannot pickle '%.200s' object", Py_TYPE(self)->tp_name);
+    return NULL;
+}
+
 /* ---- MISSING ---- */
 
 static PyObject *missing_repr(PyObject *Py_UNUSED(self))

@@ -159,13 +159,6 @@ static PyObject *writer_exit(PyObject *self, PyObject *const *Py_UNUSED(args),
     return release_write(reader_of_side(self));
 }
 
-/* Without a tp_new, protocols 0 and 1 of pickle would take it for a plain object. */
-static PyObject *side_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError, "cannot pickle '%.200s' object", Py_TYPE(self)->tp_name);
-    return NULL;
-}
-
 static int side_traverse(PyObject *self, visitproc visit, void *arg)
 {
     if (reader_of_side(self) != (side_object *)self) {
@@ -190,19 +183,18 @@ PyDoc_STRVAR(reader_enter_doc, "__enter__($self, /)\n--\n\nLock for reading, wit
 PyDoc_STRVAR(reader_exit_doc, "__exit__($self, /, *args)\n--\n\nGive up a read lock.");
 PyDoc_STRVAR(writer_enter_doc, "__enter__($self, /)\n--\n\nLock for writing, without a limit.");
 PyDoc_STRVAR(writer_exit_doc, "__exit__($self, /, *args)\n--\n\nGive up the write lock.");
-PyDoc_STRVAR(side_reduce_doc, "__reduce__($self, /)\n--\n\nRefuses.");
 
 static PyMethodDef reader_methods[] = {
     {"__enter__", reader_enter, METH_NOARGS, reader_enter_doc},
     {"__exit__", CORE_METHOD(reader_exit), METH_FASTCALL, reader_exit_doc},
-    {"__reduce__", side_reduce, METH_NOARGS, side_reduce_doc},
+    CORE_NO_PICKLE,
     {NULL, NULL, 0, NULL},
 };
 
 static PyMethodDef writer_methods[] = {
     {"__enter__", writer_enter, METH_NOARGS, writer_enter_doc},
     {"__exit__", CORE_METHOD(writer_exit), METH_FASTCALL, writer_exit_doc},
-    {"__reduce__", side_reduce, METH_NOARGS, side_reduce_doc},
+    CORE_NO_PICKLE,
     {NULL, NULL, 0, NULL},
 };
 

@@ -300,7 +300,13 @@ PyObject *dict_new_view(dict_object *dict, view_kind kind)
     return (PyObject *)self;
 }
 
+static PyMethodDef view_methods[] = {
+    CORE_NO_PICKLE,
+    {NULL, NULL, 0, NULL},
+};
+
 static PyMethodDef set_view_methods[] = {
+    CORE_NO_PICKLE,
     {"isdisjoint", view_isdisjoint, METH_O,
      PyDoc_STR("isdisjoint($self, other, /)\n--\n\nWhether the two have nothing in common.")},
     {NULL, NULL, 0, NULL},
@@ -336,6 +342,7 @@ static PyType_Slot keys_slots[] = {
 
 static PyType_Slot values_slots[] = {
     VIEW_SLOTS,
+    {Py_tp_methods, view_methods},
     {Py_tp_doc, (void *)PyDoc_STR("The values of a ConcurrentDict.")},
     {0, NULL},
 };

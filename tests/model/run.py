@@ -268,7 +268,7 @@ def plan_orders(
     source: Path,
     reached: dict[str, list[Run]],
     programs: dict[str, Path],
-    depth: str,
+    redundant: bool,
 ) -> list[Callable[[], Check]]:
     files = sorted({file for area in areas for file in AREAS[area].files})
     sites = [site for file in files for site in sites_of(source, file)]
@@ -294,8 +294,8 @@ def plan_orders(
             others = [run for run in runs if site.file not in AREAS[run.area].files]
             runs = own if why is not None and own else own + others
             note = f"not reached: {skipped[0].why}" if skipped and not runs else ""
-            if why is not None and runs and depth != "soak":  # every suite has to find nothing
-                note = f"not tried without --soak, redundant: {why}"
+            if why is not None and runs and not redundant:  # every suite has to find nothing
+                note = f"not tried without --redundant: {why}"
             if note:
                 name = f"{site.key}={order}"
                 plan.append(lambda name=name, note=note: Check("order", name, True, 0.0, note))
@@ -403,7 +403,9 @@ class Report:
         ElementTree.ElementTree(suite).write(file, encoding="unicode", xml_declaration=True)
 
 
-def relacy_checks(report: Report, areas: list[str], depth: str, folder: Path, jobs: int) -> None:
+def relacy_checks(
+    report: Report, areas: list[str], depth: str, redundant: bool, folder: Path, jobs: int
+) -> None:
     programs = {area: folder / area for area in areas}
     # What is compiled and what is read are the same, whoever writes meanwhile.
     source = folder / "source"
@@ -458,7 +460,7 @@ def relacy_checks(report: Report, areas: list[str], depth: str, folder: Path, jo
             reached.setdefault(site, []).extend(
                 runs_of(area, name, AREAS[area].suites[name], "mutant")
             )
-    report.do("weakened orders", plan_orders(areas, source, reached, programs, depth), jobs)
+    report.do("weakened orders", plan_orders(areas, source, reached, programs, redundant), jobs)
 
 
 def main() -> int:
@@ -466,6 +468,9 @@ def main() -> int:
     parser.add_argument("--junit", type=Path, metavar="FILE", help="also write a JUnit report")
     parser.add_argument("--quick", action="store_true", help="shallow, without weakened orders")
     parser.add_argument("--soak", action="store_true", help="deeper, without a limit of time")
+    parser.add_argument(
+        "--redundant", action="store_true", help="also try what may be weaker (as --soak does)"
+    )
     parser.add_argument(
         "--only",
         action="append",
@@ -483,7 +488,8 @@ def main() -> int:
     report = Report()
     areas = [area for area in AREAS if area in chosen]
     try:
-        relacy_checks(report, areas, depth, folder, arguments.jobs)
+        redundant = arguments.redundant or arguments.soak
+        relacy_checks(report, areas, depth, redundant, folder, arguments.jobs)
         if "spin" in chosen:
             spin = [(model, plant) for model in SPIN_MODELS for plant in (None, *model.plants)]
             report.do(

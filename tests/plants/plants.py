@@ -1754,6 +1754,15 @@ PLANTS = (
         ),
     ),
     Plant(
+        "entries-beside-the-allocator",
+        "entries are of another allocator than the domain's, and are not freed (F5)",
+        (
+            Edit(MAP, "    e = (lw_entry *)lw_alloc(", "    e = (lw_entry *)malloc("),
+            Edit(MAP, "    lw_free(e);\n    return true;\n", "    return true;\n"),
+        ),
+        (Catch("stress_map", "memory", "FAILED.* resident_now <="),),
+    ),
+    Plant(
         "count-kept-on-remove",
         "lw_map_size forgets that a compare-and-remove removes",
         (

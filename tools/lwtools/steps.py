@@ -284,7 +284,7 @@ def pip_alone(one: Interpreter) -> Callable[[Context], Outcome]:
     return step
 
 
-def own_runner(program: str) -> Callable[[Context], Outcome]:
+def own_runner(program: str, *options: str) -> Callable[[Context], Outcome]:
     """A runner of this project that writes a JUnit file."""
 
     def step(context: Context) -> Outcome:
@@ -292,7 +292,7 @@ def own_runner(program: str) -> Callable[[Context], Outcome]:
             raise ToolError(f"{program} does not exist")
         report = context.report_file()
         return context.run_for_report(
-            [setup.TOOLS_PYTHON, ROOT / program, "--junit", report], report
+            [setup.TOOLS_PYTHON, ROOT / program, *options, "--junit", report], report
         )
 
     return step
@@ -404,11 +404,14 @@ def cross_steps(_found: list[Interpreter]) -> list[Step]:
     ]
 
 
-def soak_steps(found: list[Interpreter], seed: int) -> list[Step]:
-    """One round: each stress test for longer than `make test` has time for, with one seed."""
+def soak_steps(found: list[Interpreter], seed: int, first: bool) -> list[Step]:
+    """One round: each stress test for longer than `make test` has time for, with one seed. The
+    first has what no seed changes as well: orders that may be weaker, by every model."""
     env = {"LW_SEED": str(seed), "LW_SECONDS": "20"}
     chosen = [one for one in found if one.chosen]
+    models = own_runner("tests/model/run.py", "--redundant")
     return [
+        *([Step("soak-models", 3600, models)] if first else []),
         *[
             Step(f"soak-{preset}", 3600, c_tests(preset, STRESS_LABELS, env))
             for preset in ("release", "noise", "posix", "tsan")
