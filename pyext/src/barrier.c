@@ -4,6 +4,7 @@
 
 typedef struct barrier_object {
     PyObject ob_base;
+    core_making making;
     lw_barrier_t barrier;
     PyObject *action;     /* NULL: none */
     int64_t timeout_ns;   /* of waits that name none */
@@ -63,6 +64,9 @@ static PyObject *barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t na
     barrier_object *self = as_barrier(op);
     static const char *const known[] = {"timeout"};
     PyObject *given[1];
+    if (!core_is_made(&self->making)) {
+        return core_unmade(op);
+    }
     int64_t timeout_ns = self->timeout_ns;
     if (core_parse_arguments("wait", known, 1, 0, args, nargs, names, given) < 0 ||
         (given[0] != NULL && given[0] != Py_None && core_parse_limit(given[0], &timeout_ns) < 0)) {
@@ -93,6 +97,9 @@ static PyObject *barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t na
 
 static PyObject *barrier_reset(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
+    if (!core_is_made(&as_barrier(self)->making)) {
+        return core_unmade(self);
+    }
     /* Before the reset: who comes after it waits in the round that follows. */
     (void)lw_atomic_add_relaxed_u64(&as_barrier(self)->resets, 1);
     lw_barrier_reset(&as_barrier(self)->barrier);
@@ -101,39 +108,56 @@ static PyObject *barrier_reset(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *barrier_abort(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
+    if (!core_is_made(&as_barrier(self)->making)) {
+        return core_unmade(self);
+    }
     lw_barrier_abort(&as_barrier(self)->barrier);
     Py_RETURN_NONE;
 }
 
 static PyObject *barrier_parties(PyObject *self, void *Py_UNUSED(closure))
 {
+    if (!core_is_made(&as_barrier(self)->making)) {
+        return core_unmade(self);
+    }
     return PyLong_FromUnsignedLong(lw_barrier_parties(&as_barrier(self)->barrier));
 }
 
 static PyObject *barrier_n_waiting(PyObject *self, void *Py_UNUSED(closure))
 {
+    if (!core_is_made(&as_barrier(self)->making)) {
+        return core_unmade(self);
+    }
     return PyLong_FromUnsignedLong(lw_barrier_waiting(&as_barrier(self)->barrier));
 }
 
 static PyObject *barrier_broken(PyObject *self, void *Py_UNUSED(closure))
 {
+    if (!core_is_made(&as_barrier(self)->making)) {
+        return core_unmade(self);
+    }
     return PyBool_FromLong(lw_barrier_is_broken(&as_barrier(self)->barrier));
 }
 
 static PyObject *barrier_repr(PyObject *self)
 {
     const lw_barrier_t *barrier = &as_barrier(self)->barrier;
-    if (lw_barrier_is_broken(barrier)) {
-        return PyUnicode_FromFormat("<latchwork.Barrier at %p: broken>", self);
+    const char *name = Py_TYPE(self)->tp_name;
+    if (!core_is_made(&as_barrier(self)->making)) {
+        return PyUnicode_FromFormat("<%s at %p: __init__() not called>", name, self);
     }
-    return PyUnicode_FromFormat("<latchwork.Barrier at %p: waiters=%u/%u>", self,
+    if (lw_barrier_is_broken(barrier)) {
+        return PyUnicode_FromFormat("<%s at %p: broken>", name, self);
+    }
+    return PyUnicode_FromFormat("<%s at %p: waiters=%u/%u>", name, self,
                                 (unsigned)lw_barrier_waiting(barrier),
                                 (unsigned)lw_barrier_parties(barrier));
 }
 
-static PyObject *barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
+static int barrier_init(PyObject *op, PyObject *args, PyObject *kwds)
 {
     static char *known[] = {"parties", "action", "timeout", NULL};
+    barrier_object *self = as_barrier(op);
     PyObject *given = NULL;
     PyObject *action = NULL;
     PyObject *timeout = NULL;
@@ -142,16 +166,14 @@ static PyObject *barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
     if (!PyArg_ParseTupleAndKeywords(args, kwds, "O|OO", known, &given, &action, &timeout) ||
         core_parse_u32(given, 1, UINT32_MAX, "parties must be > 0",
                        "a barrier has at most 4294967295 parties", &parties) < 0 ||
-        core_parse_limit(timeout, &timeout_ns) < 0) {
-        return NULL;
+        core_parse_limit(timeout, &timeout_ns) < 0 || !core_begin_making(op, &self->making)) {
+        return -1;
     }
-    barrier_object *self = as_barrier(type->tp_alloc(type, 0));
-    if (self != NULL) {
-        lw_barrier_init(&self->barrier, parties);
-        self->action = action != NULL && action != Py_None ? Py_NewRef(action) : NULL;
-        self->timeout_ns = timeout_ns;
-    }
-    return (PyObject *)self;
+    lw_barrier_init(&self->barrier, parties);
+    self->action = action != NULL && action != Py_None ? Py_NewRef(action) : NULL;
+    self->timeout_ns = timeout_ns;
+    core_end_making(&self->making);
+    return 0;
 }
 
 static int barrier_traverse(PyObject *self, visitproc visit, void *arg)
@@ -211,18 +233,24 @@ static PyMemberDef barrier_members[] = {
 };
 
 static PyType_Slot barrier_slots[] = {
-    {Py_tp_doc, (void *)barrier_doc},         {Py_tp_new, (void *)barrier_new},
-    {Py_tp_dealloc, (void *)barrier_dealloc}, {Py_tp_traverse, (void *)barrier_traverse},
-    {Py_tp_clear, (void *)barrier_clear},     {Py_tp_repr, (void *)barrier_repr},
-    {Py_tp_methods, barrier_methods},         {Py_tp_getset, barrier_properties},
-    {Py_tp_members, barrier_members},         {0, NULL},
+    {Py_tp_doc, (void *)barrier_doc},
+    {Py_tp_new, (void *)PyType_GenericNew},
+    {Py_tp_init, (void *)barrier_init},
+    {Py_tp_dealloc, (void *)barrier_dealloc},
+    {Py_tp_traverse, (void *)barrier_traverse},
+    {Py_tp_clear, (void *)barrier_clear},
+    {Py_tp_repr, (void *)barrier_repr},
+    {Py_tp_methods, barrier_methods},
+    {Py_tp_getset, barrier_properties},
+    {Py_tp_members, barrier_members},
+    {0, NULL},
 };
 
 static PyType_Spec barrier_spec = {
     "latchwork.Barrier",
     sizeof(barrier_object),
     0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     barrier_slots,
 };
 

@@ -15,6 +15,7 @@ typedef enum lock_kind { LOCK_FOREIGN, LOCK_MUTEX, LOCK_RMUTEX } lock_kind;
 
 typedef struct condition_object {
     PyObject ob_base;
+    core_making making;
     PyObject *lock;
     lock_kind kind;
     lw_cond_t cond;
@@ -26,6 +27,15 @@ typedef struct condition_object {
 static condition_object *as_condition(PyObject *self)
 {
     return (condition_object *)self;
+}
+
+/* NULL with an exception, if it has no lock yet. */
+static condition_object *made(PyObject *self)
+{
+    if (!core_is_made(&as_condition(self)->making)) {
+        return (condition_object *)core_unmade(self);
+    }
+    return as_condition(self);
 }
 
 static mutex_object *mutex_of(const condition_object *self)
@@ -53,7 +63,10 @@ static PyObject *forward(condition_object *self, const char *name, PyObject *con
 static PyObject *condition_acquire(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                                    PyObject *names)
 {
-    condition_object *self = as_condition(op);
+    condition_object *self = made(op);
+    if (self == NULL) {
+        return NULL;
+    }
     switch (self->kind) {
     case LOCK_MUTEX:
         return mutex_acquire(self->lock, args, nargs, names);
@@ -66,7 +79,10 @@ static PyObject *condition_acquire(PyObject *op, PyObject *const *args, Py_ssize
 
 static PyObject *condition_release(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    condition_object *self = as_condition(op);
+    condition_object *self = made(op);
+    if (self == NULL) {
+        return NULL;
+    }
     switch (self->kind) {
     case LOCK_MUTEX:
         return mutex_release(self->lock, NULL);
@@ -79,21 +95,28 @@ static PyObject *condition_release(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 static PyObject *condition_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    condition_object *self = as_condition(op);
+    condition_object *self = made(op);
+    if (self == NULL) {
+        return NULL;
+    }
     return self->kind == LOCK_FOREIGN ? forward(self, "__enter__", NULL, 0, NULL)
                                       : condition_acquire(op, NULL, 0, NULL);
 }
 
 static PyObject *condition_exit(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
-    condition_object *self = as_condition(op);
+    condition_object *self = made(op);
+    if (self == NULL) {
+        return NULL;
+    }
     return self->kind == LOCK_FOREIGN ? forward(self, "__exit__", args, nargs, NULL)
                                       : condition_release(op, NULL);
 }
 
 static PyObject *condition_locked(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return forward(as_condition(op), "locked", NULL, 0, NULL);
+    condition_object *self = made(op);
+    return self != NULL ? forward(self, "locked", NULL, 0, NULL) : NULL;
 }
 
 /* What a lock has for conditions, or NULL: without an exception, that it does not. */
@@ -180,31 +203,38 @@ static PyObject *restore(condition_object *self, PyObject *saved)
     return result;
 }
 
-static PyObject *condition_is_owned(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *condition_is_owned(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    int owned = is_owned(as_condition(self));
+    condition_object *self = made(op);
+    int owned = self != NULL ? is_owned(self) : -1;
     return owned < 0 ? NULL : PyBool_FromLong(owned);
 }
 
-static PyObject *condition_recursion_count(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *condition_recursion_count(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return forward(as_condition(self), "_recursion_count", NULL, 0, NULL);
+    condition_object *self = made(op);
+    return self != NULL ? forward(self, "_recursion_count", NULL, 0, NULL) : NULL;
 }
 
-static PyObject *condition_release_save(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *condition_release_save(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return save(as_condition(self));
+    condition_object *self = made(op);
+    return self != NULL ? save(self) : NULL;
 }
 
-static PyObject *condition_acquire_restore(PyObject *self, PyObject *saved)
+static PyObject *condition_acquire_restore(PyObject *op, PyObject *saved)
 {
-    return restore(as_condition(self), saved);
+    condition_object *self = made(op);
+    return self != NULL ? restore(self, saved) : NULL;
 }
 
 /* Nobody waits in the child of a fork. */
 static PyObject *condition_at_fork_reinit(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    condition_object *self = as_condition(op);
+    condition_object *self = made(op);
+    if (self == NULL) {
+        return NULL;
+    }
     lw_cond_init(&self->cond);
     lw_mutex_init(&self->queueing);
     switch (self->kind) {
@@ -343,14 +373,15 @@ static lw_status wait_for_notification(condition_object *self, int64_t timeout_n
                                       : wait_ours(self, timeout_ns);
 }
 
-static PyObject *condition_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *condition_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                                 PyObject *names)
 {
+    condition_object *self = made(op);
     int64_t timeout_ns;
-    if (core_parse_wait("wait", args, nargs, names, &timeout_ns) < 0) {
+    if (self == NULL || core_parse_wait("wait", args, nargs, names, &timeout_ns) < 0) {
         return NULL;
     }
-    return core_waited(wait_for_notification(as_condition(self), timeout_ns));
+    return core_waited(wait_for_notification(self, timeout_ns));
 }
 
 typedef struct predicate_wait_state {
@@ -382,12 +413,14 @@ static PyObject *condition_wait_for(PyObject *op, PyObject *const *args, Py_ssiz
 {
     static const char *const known[] = {"predicate", "timeout"};
     PyObject *given[2];
+    condition_object *self = made(op);
     int64_t timeout_ns;
-    if (core_parse_arguments("wait_for", known, 2, 1, args, nargs, names, given) < 0 ||
+    if (self == NULL ||
+        core_parse_arguments("wait_for", known, 2, 1, args, nargs, names, given) < 0 ||
         core_parse_limit(given[1], &timeout_ns) < 0) {
         return NULL;
     }
-    predicate_wait_state w = {as_condition(op), given[0], NULL};
+    predicate_wait_state w = {self, given[0], NULL};
     int answer = ask(&w);
     if (answer == 0) {
         lw_status status = lw_py_wait_interruptible(wait_and_ask, &w, timeout_ns);
@@ -424,45 +457,48 @@ static PyObject *notify(condition_object *self, size_t n)
     Py_RETURN_NONE;
 }
 
-static PyObject *condition_notify(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+static PyObject *condition_notify(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                                   PyObject *names)
 {
     static const char *const known[] = {"n"};
     PyObject *given[1];
-    if (core_parse_arguments("notify", known, 1, 0, args, nargs, names, given) < 0) {
+    condition_object *self = made(op);
+    if (self == NULL ||
+        core_parse_arguments("notify", known, 1, 0, args, nargs, names, given) < 0) {
         return NULL;
     }
     Py_ssize_t n = given[0] != NULL ? PyNumber_AsSsize_t(given[0], NULL) : 1;
     if (n == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    return notify(as_condition(self), n < 0 ? 0 : (size_t)n);
+    return notify(self, n < 0 ? 0 : (size_t)n);
 }
 
-static PyObject *condition_notify_all(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *condition_notify_all(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return notify(as_condition(self), SIZE_MAX);
+    condition_object *self = made(op);
+    return self != NULL ? notify(self, SIZE_MAX) : NULL;
 }
 
 /* ---- the type ---- */
 
-static PyObject *condition_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
+static int condition_init(PyObject *op, PyObject *args, PyObject *kwds)
 {
     static char *known[] = {"lock", NULL};
+    condition_object *self = as_condition(op);
     PyObject *lock = Py_None;
     if (!PyArg_ParseTupleAndKeywords(args, kwds, "|O", known, &lock)) {
-        return NULL;
+        return -1;
     }
-    PyObject *module = PyType_GetModule(type);
-    const core_state *state = module != NULL ? (core_state *)PyModule_GetState(module) : NULL;
-    if (state == NULL || state->cleared) {
-        PyErr_Clear();
-        return (PyObject *)core_state_gone();
+    const core_state *state = core_state_of(op);
+    if (state == NULL) {
+        return -1;
     }
     lock = lock == Py_None ? PyObject_CallNoArgs((PyObject *)state->rmutex_type) : Py_NewRef(lock);
     if (lock == NULL) {
-        return NULL;
+        return -1;
     }
+    /* A subclass may have methods of its own. */
     lock_kind kind = Py_IS_TYPE(lock, state->mutex_type)    ? LOCK_MUTEX
                      : Py_IS_TYPE(lock, state->rmutex_type) ? LOCK_RMUTEX
                                                             : LOCK_FOREIGN;
@@ -471,21 +507,25 @@ static PyObject *condition_new(PyTypeObject *type, PyObject *args, PyObject *kwd
         PyErr_Format(PyExc_TypeError, "Condition() needs a lock, not %.100s",
                      Py_TYPE(lock)->tp_name);
         Py_DECREF(lock);
-        return NULL;
+        return -1;
     }
-    condition_object *self = as_condition(type->tp_alloc(type, 0));
-    if (self == NULL) {
+    if (!core_begin_making(op, &self->making)) {
         Py_DECREF(lock);
-        return NULL;
+        return -1;
     }
     self->lock = lock;
     self->kind = kind;
-    return (PyObject *)self;
+    core_end_making(&self->making);
+    return 0;
 }
 
 static PyObject *condition_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<latchwork.Condition(%R)>", as_condition(self)->lock);
+    const char *name = Py_TYPE(self)->tp_name;
+    if (!core_is_made(&as_condition(self)->making)) {
+        return PyUnicode_FromFormat("<%s at %p: __init__() not called>", name, self);
+    }
+    return PyUnicode_FromFormat("<%s(%R)>", name, as_condition(self)->lock);
 }
 
 static int condition_traverse(PyObject *self, visitproc visit, void *arg)
@@ -564,22 +604,18 @@ static PyMemberDef condition_members[] = {
 };
 
 static PyType_Slot condition_slots[] = {
-    {Py_tp_doc, (void *)condition_doc},
-    {Py_tp_new, (void *)condition_new},
-    {Py_tp_dealloc, (void *)condition_dealloc},
-    {Py_tp_traverse, (void *)condition_traverse},
-    {Py_tp_clear, (void *)condition_clear},
-    {Py_tp_repr, (void *)condition_repr},
-    {Py_tp_methods, condition_methods},
-    {Py_tp_members, condition_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)condition_doc},           {Py_tp_new, (void *)PyType_GenericNew},
+    {Py_tp_init, (void *)condition_init},         {Py_tp_dealloc, (void *)condition_dealloc},
+    {Py_tp_traverse, (void *)condition_traverse}, {Py_tp_clear, (void *)condition_clear},
+    {Py_tp_repr, (void *)condition_repr},         {Py_tp_methods, condition_methods},
+    {Py_tp_members, condition_members},           {0, NULL},
 };
 
 static PyType_Spec condition_spec = {
     "latchwork.Condition",
     sizeof(condition_object),
     0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     condition_slots,
 };
 

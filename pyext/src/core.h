@@ -69,7 +69,10 @@ int core_add_rwlock(PyObject *module, core_state *state);
 int core_add_atomic_int(PyObject *module, core_state *state);
 int core_add_critical(PyObject *module, core_state *state);
 
-/* Makes a heap type of `module`. With `public_name` it becomes an attribute of the module. */
+/* Makes a heap type of `module`. With `public_name` it becomes an attribute of the module; `base`
+ * may be NULL. */
+PyTypeObject *core_add_subtype(PyObject *module, PyType_Spec *spec, PyTypeObject *base,
+                               const char *public_name);
 PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, const char *public_name);
 
 /* The same for a type that nobody but the module needs. 0, or -1 with an exception. */
@@ -95,8 +98,30 @@ static inline int core_traverse_type(PyObject *self, visitproc visit, void *arg)
 /* tp_dealloc of a type that has weak references and owns nothing. */
 void core_dealloc(PyObject *self);
 
-/* tp_new of a type whose objects begin as zero bytes. */
+/* tp_new of a type whose objects begin as zero bytes. Arguments are for the __init__ of a
+ * subclass. */
 PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwds);
+
+/* For types that have subclasses and arguments: tp_init makes the object, whoever has it already,
+ * and does so once. Zero is not made. */
+typedef struct core_making {
+    lw_atomic_u32 state;
+} core_making;
+
+enum { CORE_UNMADE, CORE_BEING_MADE, CORE_MADE };
+
+/* false with RuntimeError: another call has begun. Nothing may fail between begin and end. */
+bool core_begin_making(PyObject *self, core_making *making);
+void core_end_making(core_making *making);
+
+/* Sets the exception for it. NULL. */
+PyObject *core_unmade(PyObject *self);
+
+static inline bool core_is_made(const core_making *making)
+{
+    /* (1) acquire: pairs with the release (2) in module.c, for what __init__ wrote. */
+    return LW_LIKELY(lw_atomic_load_acquire_u32(&making->state) == CORE_MADE);
+}
 
 #define CORE_METHOD(f) ((PyCFunction)(void (*)(void))(f))
 

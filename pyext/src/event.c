@@ -76,7 +76,7 @@ static PyObject *event_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignore
 
 static PyObject *event_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<latchwork.Event at %p: %s>", self,
+    return PyUnicode_FromFormat("<%s at %p: %s>", Py_TYPE(self)->tp_name, self,
                                 lw_event_is_set(&as_event(self)->event) ? "set" : "unset");
 }
 
@@ -121,7 +121,7 @@ static PyType_Spec event_spec = {
     "latchwork.Event",
     sizeof(event_object),
     0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     event_slots,
 };
 

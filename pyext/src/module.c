@@ -22,14 +22,20 @@ core_state *core_state_of_either(PyObject *left, PyObject *right)
     return state;
 }
 
-PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, const char *public_name)
+PyTypeObject *core_add_subtype(PyObject *module, PyType_Spec *spec, PyTypeObject *base,
+                               const char *public_name)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
     if (type != NULL && public_name != NULL &&
         PyModule_AddObjectRef(module, public_name, type) < 0) {
         Py_CLEAR(type);
     }
     return (PyTypeObject *)type;
+}
+
+PyTypeObject *core_add_type(PyObject *module, PyType_Spec *spec, const char *public_name)
+{
+    return core_add_subtype(module, spec, NULL, public_name);
 }
 
 int core_add_public_type(PyObject *module, PyType_Spec *spec, const char *public_name)
@@ -48,10 +54,32 @@ void core_dealloc(PyObject *self)
 
 PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
 {
-    if (PyTuple_GET_SIZE(args) != 0 || (kwds != NULL && PyDict_GET_SIZE(kwds) != 0)) {
+    bool given = PyTuple_GET_SIZE(args) != 0 || (kwds != NULL && PyDict_GET_SIZE(kwds) != 0);
+    if (given && type->tp_init == PyBaseObject_Type.tp_init) {
         return PyErr_Format(PyExc_TypeError, "%s() takes no arguments", type->tp_name);
     }
     return type->tp_alloc(type, 0);
+}
+
+bool core_begin_making(PyObject *self, core_making *making)
+{
+    uint32_t unmade = CORE_UNMADE;
+    if (lw_atomic_cas_relaxed_u32(&making->state, &unmade, CORE_BEING_MADE)) {
+        return true;
+    }
+    PyErr_Format(PyExc_RuntimeError, "%.200s.__init__() called twice", Py_TYPE(self)->tp_name);
+    return false;
+}
+
+void core_end_making(core_making *making)
+{
+    /* (2) release: pairs with (1) in core.h. */
+    lw_atomic_store_release_u32(&making->state, CORE_MADE);
+}
+
+PyObject *core_unmade(PyObject *self)
+{
+    return PyErr_Format(PyExc_RuntimeError, "%.200s.__init__() not called", Py_TYPE(self)->tp_name);
 }
 
 PyObject *core_refuse_pickle(PyObject *self, PyObject *Py_UNUSED(ignored))

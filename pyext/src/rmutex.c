@@ -110,8 +110,9 @@ PyObject *rmutex_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *rmutex_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<%s latchwork.RMutex object at %p>",
-                                lw_rmutex_is_locked(rmutex_of(self)) ? "locked" : "unlocked", self);
+    return PyUnicode_FromFormat("<%s %s object at %p>",
+                                lw_rmutex_is_locked(rmutex_of(self)) ? "locked" : "unlocked",
+                                Py_TYPE(self)->tp_name, self);
 }
 
 PyDoc_STRVAR(
@@ -171,7 +172,7 @@ static PyType_Spec rmutex_spec = {
     "latchwork.RMutex",
     sizeof(rmutex_object),
     0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     rmutex_slots,
 };
 

@@ -4,6 +4,7 @@
 
 typedef struct semaphore_object {
     PyObject ob_base;
+    core_making making;
     lw_sem_t sem;
     uint32_t bound; /* of a BoundedSemaphore: what it began with; else LW_SEM_MAX */
     bool bounded;
@@ -26,6 +27,9 @@ static PyObject *acquire(PyObject *self, int64_t timeout_ns)
 {
     lw_sem_t *sem = &as_semaphore(self)->sem;
     lw_status status = LW_OK;
+    if (!core_is_made(&as_semaphore(self)->making)) {
+        return core_unmade(self);
+    }
     if (!lw_sem_try_acquire(sem)) {
         status = timeout_ns == 0 ? LW_TIMEOUT : core_wait(acquire_once, sem, timeout_ns);
     }
@@ -61,6 +65,9 @@ static PyObject *semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssi
 static PyObject *release(PyObject *op, uint32_t n)
 {
     semaphore_object *self = as_semaphore(op);
+    if (!core_is_made(&self->making)) {
+        return core_unmade(op);
+    }
     if (lw_sem_release_max(&self->sem, n, self->bound) != LW_OK) {
         if (self->bounded) {
             PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
@@ -103,42 +110,44 @@ static PyObject *semaphore_exit(PyObject *self, PyObject *const *Py_UNUSED(args)
 static PyObject *semaphore_repr(PyObject *op)
 {
     semaphore_object *self = as_semaphore(op);
+    const char *name = Py_TYPE(op)->tp_name;
     unsigned value = lw_sem_value(&self->sem);
-    if (self->bounded) {
-        return PyUnicode_FromFormat("<latchwork.BoundedSemaphore at %p: value=%u/%u>", op, value,
-                                    (unsigned)self->bound);
+    if (!core_is_made(&self->making)) {
+        return PyUnicode_FromFormat("<%s at %p: __init__() not called>", name, op);
     }
-    return PyUnicode_FromFormat("<latchwork.Semaphore at %p: value=%u>", op, value);
+    return self->bounded ? PyUnicode_FromFormat("<%s at %p: value=%u/%u>", name, op, value,
+                                                (unsigned)self->bound)
+                         : PyUnicode_FromFormat("<%s at %p: value=%u>", name, op, value);
 }
 
-static PyObject *new_semaphore(PyTypeObject *type, PyObject *args, PyObject *kwds, bool bounded)
+static int make(PyObject *op, PyObject *args, PyObject *kwds, bool bounded)
 {
     static char *known[] = {"value", NULL};
+    semaphore_object *self = as_semaphore(op);
     PyObject *given = NULL;
     uint32_t value = 1;
     if (!PyArg_ParseTupleAndKeywords(args, kwds, "|O", known, &given) ||
         (given != NULL &&
          core_parse_u32(given, 0, LW_SEM_MAX, "semaphore initial value must be >= 0", TOO_LARGE,
-                        &value) < 0)) {
-        return NULL;
+                        &value) < 0) ||
+        !core_begin_making(op, &self->making)) {
+        return -1;
     }
-    PyObject *self = type->tp_alloc(type, 0);
-    if (self != NULL) {
-        lw_sem_init(&as_semaphore(self)->sem, value);
-        as_semaphore(self)->bound = bounded ? value : LW_SEM_MAX;
-        as_semaphore(self)->bounded = bounded;
-    }
-    return self;
+    lw_sem_init(&self->sem, value);
+    self->bound = bounded ? value : LW_SEM_MAX;
+    self->bounded = bounded;
+    core_end_making(&self->making);
+    return 0;
 }
 
-static PyObject *semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
+static int semaphore_init(PyObject *self, PyObject *args, PyObject *kwds)
 {
-    return new_semaphore(type, args, kwds, false);
+    return make(self, args, kwds, false);
 }
 
-static PyObject *bounded_semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
+static int bounded_semaphore_init(PyObject *self, PyObject *args, PyObject *kwds)
 {
-    return new_semaphore(type, args, kwds, true);
+    return make(self, args, kwds, true);
 }
 
 PyDoc_STRVAR(semaphore_doc,
@@ -170,22 +179,31 @@ static PyMemberDef semaphore_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-#define SEMAPHORE_SLOTS(doc, new)                                                                  \
-    {                                                                                              \
-        {Py_tp_doc, (void *)(doc)}, {Py_tp_new, (void *)(new)},                                    \
-            {Py_tp_dealloc, (void *)core_dealloc}, {Py_tp_traverse, (void *)core_traverse_type},   \
-            {Py_tp_repr, (void *)semaphore_repr}, {Py_tp_methods, semaphore_methods},              \
-            {Py_tp_members, semaphore_members}, {0, NULL},                                         \
-    }
+static PyType_Slot semaphore_slots[] = {
+    {Py_tp_doc, (void *)semaphore_doc},
+    {Py_tp_new, (void *)PyType_GenericNew},
+    {Py_tp_init, (void *)semaphore_init},
+    {Py_tp_dealloc, (void *)core_dealloc},
+    {Py_tp_traverse, (void *)core_traverse_type},
+    {Py_tp_repr, (void *)semaphore_repr},
+    {Py_tp_methods, semaphore_methods},
+    {Py_tp_members, semaphore_members},
+    {0, NULL},
+};
 
-static PyType_Slot semaphore_slots[] = SEMAPHORE_SLOTS(semaphore_doc, semaphore_new);
-static PyType_Slot bounded_slots[] = SEMAPHORE_SLOTS(bounded_doc, bounded_semaphore_new);
+static PyType_Slot bounded_slots[] = {
+    {Py_tp_doc, (void *)bounded_doc},
+    {Py_tp_init, (void *)bounded_semaphore_init},
+    {Py_tp_dealloc, (void *)core_dealloc},
+    {Py_tp_traverse, (void *)core_traverse_type},
+    {0, NULL},
+};
 
 static PyType_Spec semaphore_spec = {
     "latchwork.Semaphore",
     sizeof(semaphore_object),
     0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     semaphore_slots,
 };
 
@@ -193,14 +211,16 @@ static PyType_Spec bounded_spec = {
     "latchwork.BoundedSemaphore",
     sizeof(semaphore_object),
     0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     bounded_slots,
 };
 
 int core_add_semaphores(PyObject *module, core_state *Py_UNUSED(state))
 {
-    if (core_add_public_type(module, &semaphore_spec, "Semaphore") < 0) {
-        return -1;
-    }
-    return core_add_public_type(module, &bounded_spec, "BoundedSemaphore");
+    PyTypeObject *type = core_add_type(module, &semaphore_spec, "Semaphore");
+    PyTypeObject *bounded =
+        type != NULL ? core_add_subtype(module, &bounded_spec, type, "BoundedSemaphore") : NULL;
+    Py_XDECREF(type);
+    Py_XDECREF(bounded);
+    return bounded != NULL ? 0 : -1;
 }

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import operator
 import os
 import pickle
 import signal
@@ -164,21 +166,71 @@ def run_in_fork(body: Callable[[], object]) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def check_object(thing: Any) -> None:
-    """What all locks are: weakly referable, hashable by identity, final, and not to be pickled."""
-    kind = type(thing)
+def check_instance(thing: Any, errors: Any = TypeError) -> None:
     assert weakref.ref(thing)() is thing
     assert hash(thing) == hash(thing)
     assert thing != object()
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(TypeError):
+        with pytest.raises(errors):
             pickle.dumps(thing, protocol)
-    with pytest.raises(TypeError):
-        type("Sub", (kind,), {})
+
+
+def check_object(thing: Any, final: bool = True) -> None:
+    """What all locks are: weakly referable, hashable by identity, and not to be pickled."""
+    kind = type(thing)
+    check_instance(thing)
+    if final:
+        with pytest.raises(TypeError):
+            type("Sub", (kind,), {})
     with pytest.raises((TypeError, AttributeError)):
         kind.attribute = 1
     with pytest.raises(AttributeError):
         thing.attribute = 1
+
+
+def check_subclass(
+    kind: type[Any], *args: Any, unmade: dict[str, tuple[Any, ...]] | None = None
+) -> Any:
+    """An object of a subclass, whose __init__ is made as that of any class. `unmade`: the calls
+    that need the type's own __init__; None if that has nothing to do."""
+
+    class Named(kind):  # type: ignore[misc]
+        def __init__(self, name: str, *args: Any) -> None:
+            super().__init__(*args)
+            self.name = name
+
+    thing = Named("its name", *args)
+    assert isinstance(thing, kind)
+    assert thing.name == "its name"
+    assert "Named" in repr(thing)
+    check_instance(thing, (TypeError, AttributeError, pickle.PicklingError))
+    thing.itself = thing
+    gone = weakref.ref(thing)
+    del thing
+    gc.collect()
+    assert gone() is None
+    with pytest.raises(TypeError):
+        kind(1, 2, 3, 4)
+    with pytest.raises(TypeError):
+        Named("its name", 1, 2, 3, 4)
+
+    class Plain(kind):  # type: ignore[misc]
+        pass
+
+    with pytest.raises(TypeError):
+        Plain(1, 2, 3, 4)
+    if unmade is not None:
+        thing = Named("its name", *args)
+        with pytest.raises(RuntimeError, match=r"Named.__init__\(\) called twice"):
+            kind.__init__(thing, *args)
+        bare = kind.__new__(kind)
+        assert "__init__() not called" in repr(bare)
+        for name, given in unmade.items():
+            with pytest.raises(RuntimeError, match=r"__init__\(\) not called"):
+                operator.methodcaller(name, *given)(bare)
+        kind.__init__(bare, *args)
+        assert "not called" not in repr(bare)
+    return Named("its name", *args)
 
 
 HAS_LOCK_TESTS = importlib.util.find_spec("test") and importlib.util.find_spec("test.lock_tests")

@@ -14,6 +14,7 @@ import pytest
 from concurrency import (
     Faster,
     check_object,
+    check_subclass,
     ends_by_a_signal,
     run_in_a_storm,
     run_in_fork,
@@ -76,7 +77,14 @@ def test_arguments():
 
 
 def test_of_what_kind_it_is():
-    check_object(Barrier(2))
+    check_object(Barrier(2), final=False)
+
+
+def test_a_subclass():
+    calls = dict.fromkeys(("wait", "reset", "abort", "parties", "n_waiting", "broken"), ())
+    barrier = check_subclass(Barrier, 2, unmade=calls)
+    assert sorted(run_threads(barrier.wait, barrier.wait)) == [0, 1]
+    assert repr(barrier).endswith("waiters=0/2>")
 
 
 def test_rounds():

@@ -12,6 +12,7 @@ import pytest
 from concurrency import (
     Faster,
     check_object,
+    check_subclass,
     ends_by_a_signal,
     run_in_a_storm,
     run_in_fork,
@@ -181,7 +182,46 @@ def test_all_levels_are_let_go_of_and_taken_again():
 
 
 def test_of_what_kind_it_is():
-    check_object(Condition())
+    check_object(Condition(), final=False)
+
+
+def test_a_subclass():
+    calls = dict.fromkeys(
+        ["acquire", "release", "locked", "__enter__", "__exit__", "wait", "notify", "notify_all"],
+        (),
+    )
+    calls["wait_for"] = (bool,)
+    calls |= dict.fromkeys(
+        ["_is_owned", "_recursion_count", "_release_save", "_at_fork_reinit"], ()
+    )
+    calls["_acquire_restore"] = (1,)
+    condition = check_subclass(Condition, Mutex(), unmade=calls)
+    with condition:
+        assert condition.wait(0) is False
+        condition.notify()
+
+
+def test_a_lock_of_a_subclass():
+    """Its own methods are called."""
+    called = []
+
+    class Noisy(RMutex):
+        def acquire(self, *args):
+            called.append("acquire")
+            return super().acquire(*args)
+
+        __enter__ = acquire
+
+        def release(self):
+            called.append("release")
+            super().release()
+
+    condition = Condition(Noisy())
+    with condition:
+        assert condition.wait(0) is False
+    condition.acquire()
+    condition.release()
+    assert called == ["acquire", "acquire", "release"]
 
 
 # ---- threads ----

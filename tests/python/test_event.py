@@ -13,6 +13,7 @@ import pytest
 from concurrency import (
     Faster,
     check_object,
+    check_subclass,
     ends_by_a_signal,
     run_in_a_storm,
     run_in_fork,
@@ -110,7 +111,12 @@ def test_set_and_clear():
 
 
 def test_of_what_kind_it_is():
-    check_object(Event())
+    check_object(Event(), final=False)
+
+
+def test_a_subclass():
+    event = check_subclass(Event)
+    assert run_threads(event.wait, event.set) == [True, None]
 
 
 def test_all_that_wait_return():

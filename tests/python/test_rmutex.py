@@ -10,6 +10,7 @@ import pytest
 from concurrency import (
     Faster,
     check_object,
+    check_subclass,
     ends_by_a_signal,
     run_in_a_storm,
     run_in_fork,
@@ -128,10 +129,17 @@ def test_of_what_kind_it_is():
     assert repr(mutex).startswith("<unlocked latchwork.RMutex object at 0x")
     mutex.acquire()
     assert repr(mutex).startswith("<locked latchwork.RMutex object at 0x")
-    check_object(mutex)
+    check_object(mutex, final=False)
     for args, kwargs in (((1,), {}), ((), {"a": 1})):
         with pytest.raises(TypeError):
             RMutex(*args, **kwargs)
+
+
+def test_a_subclass():
+    mutex = check_subclass(RMutex)
+    with mutex, mutex:
+        assert mutex._recursion_count() == 2
+        assert run_threads(lambda: mutex.acquire(False)) == [False]
 
 
 def test_mutual_exclusion():

@@ -10,6 +10,7 @@ import pytest
 from concurrency import (
     Faster,
     check_object,
+    check_subclass,
     ends_by_a_signal,
     run_in_a_storm,
     run_in_fork,
@@ -130,7 +131,20 @@ def test_released_too_often():
 
 @both
 def test_of_what_kind_it_is(kind):
-    check_object(kind())
+    check_object(kind(), final=False)
+    assert issubclass(kind, Semaphore)
+
+
+@both
+def test_a_subclass(kind):
+    calls = dict.fromkeys(("acquire", "release", "__enter__", "__exit__"), ())
+    semaphore = check_subclass(kind, 2, unmade=calls)
+    assert run_threads(semaphore.acquire, semaphore.acquire) == [True, True]
+    assert semaphore.acquire(False) is False
+    semaphore.release(2)
+    if kind is BoundedSemaphore:
+        with pytest.raises(ValueError, match="too many times"):
+            semaphore.release()
 
 
 def test_no_more_inside_than_its_value():
