@@ -16,7 +16,7 @@
  * process would share (lw_domain, lw_thread, lw_smr_node, lw_map, a lock's word). Copies with equal
  * numbers share; so two copies from between releases have to be of one commit. */
 #ifndef LW_ABI_VERSION
-#define LW_ABI_VERSION 4
+#define LW_ABI_VERSION 5
 #endif
 
 #ifdef __cplusplus

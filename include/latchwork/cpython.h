@@ -109,7 +109,8 @@ LW_API bool lw_py_critical_has_(const PyMutex *a, const PyMutex *b);
 
 static inline bool lw_py_critical_may_have_(const PyMutex *mutex)
 {
-    return (_Py_atomic_load_uint8_relaxed(&mutex->_bits) & 1) != 0; /* locked */
+    const lw_atomic_u8 *bits = (const lw_atomic_u8 *)(const void *)&mutex->_bits;
+    return (lw_atomic_load_relaxed_u8(bits) & 1) != 0; /* locked */
 }
 #else
 #define lw_py_critical_has_(a, b) ((void)(a), (void)(b), false)

@@ -8,7 +8,8 @@
  *   owner   whoever has locked `mutex`: its own number, and 0 before it unlocks; read by anybody
  *
  * A thread finds its own number there if and only if it is the owner, so the look needs no order:
- * docs/rmutex.md has the argument, and what becomes of it when a thread ends as an owner. Only the
+ * docs/rmutex.md has the argument, and what becomes of it when a thread ends as an owner. In a
+ * forked child the thread that forked is the owner still; what others held stays locked. Only the
  * owner may unlock. The memory may be freed by whoever locks next. Everything a thread did before
  * the last unlock happens before what the next owner does after lock. Not to be used in signal
  * handlers. */
@@ -24,7 +25,7 @@ LW_EXTERN_C_BEGIN
 typedef struct lw_rmutex {
     lw_mutex_t mutex;
     LW_PLAIN(uint32_t) depth;
-    lw_atomic_u64 owner; /* lw_rmutex_self_(); 0: nobody */
+    lw_atomic_u64 owner; /* lw_rmutex_self_() when it locked; 0: nobody */
 } lw_rmutex_t;
 
 #define LW_RMUTEX_INIT                                                                             \
@@ -36,6 +37,7 @@ typedef struct lw_rmutex {
     }
 
 LW_API uint64_t lw_rmutex_self_(void);
+LW_API bool lw_rmutex_forked_(uint64_t owner);
 LW_API void lw_rmutex_deeper_(lw_rmutex_t *m);
 LW_API LW_NORETURN void lw_rmutex_not_owned_(const char *function);
 
@@ -53,10 +55,18 @@ static inline bool lw_rmutex_is_locked(const lw_rmutex_t *m)
     return lw_mutex_is_locked(&m->mutex);
 }
 
+/* Whether `self` is the owner: a thread that has forked since is that in the child, too. The same
+ * number from before a fork (bits 18 to 63) is else that of a thread which is gone. */
+static inline bool lw_rmutex_has_(const lw_rmutex_t *m, uint64_t self)
+{
+    uint64_t owner = lw_atomic_load_relaxed_u64(&m->owner);
+    return owner == self || (LW_UNLIKELY((owner ^ self) >> 18 == 0) && lw_rmutex_forked_(owner));
+}
+
 /* Whether the calling thread holds it. Exact. Wait-free, any attach state; orders nothing. */
 static inline bool lw_rmutex_is_owned(const lw_rmutex_t *m)
 {
-    return lw_atomic_load_relaxed_u64(&m->owner) == lw_rmutex_self_();
+    return lw_rmutex_has_(m, lw_rmutex_self_());
 }
 
 /* How often the calling thread has locked it; 0: it does not hold it. As lw_rmutex_is_owned. */
@@ -86,7 +96,7 @@ static inline LW_NODISCARD lw_status lw_rmutex_lock_flags(lw_rmutex_t *m, int64_
 {
     uint64_t self = lw_rmutex_self_();
     lw_status status;
-    if (lw_atomic_load_relaxed_u64(&m->owner) == self) {
+    if (lw_rmutex_has_(m, self)) {
         lw_rmutex_deeper_(m);
         return LW_OK;
     }
@@ -113,7 +123,7 @@ static inline void lw_rmutex_lock(lw_rmutex_t *m)
 static inline bool lw_rmutex_trylock(lw_rmutex_t *m)
 {
     uint64_t self = lw_rmutex_self_();
-    if (lw_atomic_load_relaxed_u64(&m->owner) == self) {
+    if (lw_rmutex_has_(m, self)) {
         lw_rmutex_deeper_(m);
         return true;
     }

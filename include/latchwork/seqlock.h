@@ -47,6 +47,8 @@ typedef struct lw_seqlock_reader {
     }
 
 LW_API void lw_seqlock_enter_slow_(lw_seqlock_t *s, lw_seqlock_reader *r);
+LW_API void lw_seqlock_read_slow_(lw_seqlock_t *s, uint64_t *words, const lw_atomic_u64 *data,
+                                  size_t count);
 LW_API LW_NORETURN void lw_seqlock_misuse_(const char *function);
 
 /* Sets the bytes of an unlocked one. Not needed for zeroed memory. */
@@ -114,17 +116,6 @@ static inline bool lw_seqlock_again(lw_seqlock_t *s, lw_seqlock_reader *r)
     return LW_UNLIKELY(lw_atomic_load_relaxed_u64(&s->sequence) != r->sequence);
 }
 
-/* Reads `count` words as they were at one moment during the call. As the loop above. */
-static inline void lw_seqlock_read(lw_seqlock_t *s, uint64_t *words, const lw_atomic_u64 *data,
-                                   size_t count)
-{
-    lw_seqlock_reader r = LW_SEQLOCK_READER_INIT;
-    do {
-        lw_seqlock_enter(s, &r);
-        lw_seqlock_load(words, data, count);
-    } while (lw_seqlock_again(s, &r));
-}
-
 /* The same in parts that never block: for those who have something else to do when a writer is in
  * the way, who hold it const, or whose writers do without the mutex. Wait-free, any attach state;
  * loops of them have no bound. What was loaded in between counts if read_retry says false. */
@@ -136,6 +127,18 @@ static inline uint64_t lw_seqlock_read_begin(const lw_seqlock_t *s)
 static inline bool lw_seqlock_read_retry(const lw_seqlock_t *s, uint64_t sequence)
 {
     return (sequence & 1) != 0 || LW_UNLIKELY(lw_atomic_load_relaxed_u64(&s->sequence) != sequence);
+}
+
+/* Reads `count` words as they were at one moment during the call. As the loop above, of which the
+ * first round needs no reader in memory. */
+static inline void lw_seqlock_read(lw_seqlock_t *s, uint64_t *words, const lw_atomic_u64 *data,
+                                   size_t count)
+{
+    uint64_t sequence = lw_seqlock_read_begin(s);
+    lw_seqlock_load(words, data, count);
+    if (LW_UNLIKELY(lw_seqlock_read_retry(s, sequence))) {
+        lw_seqlock_read_slow_(s, words, data, count);
+    }
 }
 
 /* ---- writers ---- */

@@ -142,16 +142,22 @@ static PyObject *barrier_broken(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *barrier_repr(PyObject *self)
 {
     const lw_barrier_t *barrier = &as_barrier(self)->barrier;
-    const char *name = Py_TYPE(self)->tp_name;
+    PyObject *name = core_type_name(self);
+    PyObject *text = NULL;
+    if (name == NULL) {
+        return NULL;
+    }
     if (!core_is_made(&as_barrier(self)->making)) {
-        return PyUnicode_FromFormat("<%s at %p: __init__() not called>", name, self);
+        text = PyUnicode_FromFormat("<%U at %p: __init__() not called>", name, self);
+    } else if (lw_barrier_is_broken(barrier)) {
+        text = PyUnicode_FromFormat("<%U at %p: broken>", name, self);
+    } else {
+        text = PyUnicode_FromFormat("<%U at %p: waiters=%u/%u>", name, self,
+                                    (unsigned)lw_barrier_waiting(barrier),
+                                    (unsigned)lw_barrier_parties(barrier));
     }
-    if (lw_barrier_is_broken(barrier)) {
-        return PyUnicode_FromFormat("<%s at %p: broken>", name, self);
-    }
-    return PyUnicode_FromFormat("<%s at %p: waiters=%u/%u>", name, self,
-                                (unsigned)lw_barrier_waiting(barrier),
-                                (unsigned)lw_barrier_parties(barrier));
+    Py_DECREF(name);
+    return text;
 }
 
 static int barrier_init(PyObject *op, PyObject *args, PyObject *kwds)
@@ -191,9 +197,12 @@ static int barrier_clear(PyObject *self)
 static void barrier_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
+    /* A chain of barriers, each the next one's action, must not use up the stack. */
+    Py_TRASHCAN_BEGIN(self, barrier_dealloc);
     PyObject_ClearWeakRefs(self);
     (void)barrier_clear(self);
     core_free_object(self);
+    Py_TRASHCAN_END;
 }
 
 PyDoc_STRVAR(
@@ -214,6 +223,7 @@ PyDoc_STRVAR(abort_doc, "abort($self, /)\n--\n\n"
                         "Break it: all waits get BrokenBarrierError until it is reset.");
 
 static PyMethodDef barrier_methods[] = {
+    CORE_NO_PICKLE,
     {"wait", CORE_METHOD(barrier_wait), METH_FASTCALL | METH_KEYWORDS, wait_doc},
     {"reset", barrier_reset, METH_NOARGS, reset_doc},
     {"abort", barrier_abort, METH_NOARGS, abort_doc},
@@ -234,7 +244,7 @@ static PyMemberDef barrier_members[] = {
 
 static PyType_Slot barrier_slots[] = {
     {Py_tp_doc, (void *)barrier_doc},
-    {Py_tp_new, (void *)PyType_GenericNew},
+    {Py_tp_new, (void *)core_new_unmade},
     {Py_tp_init, (void *)barrier_init},
     {Py_tp_dealloc, (void *)barrier_dealloc},
     {Py_tp_traverse, (void *)barrier_traverse},

@@ -397,10 +397,22 @@ static int ask(predicate_wait_state *w)
     return w->result != NULL ? PyObject_IsTrue(w->result) : -1;
 }
 
+/* The method of a subclass, as threading's does. */
+static lw_status wait_by_method(condition_object *self, int64_t timeout_ns)
+{
+    PyObject *result = timeout_ns < 0 ? PyObject_CallMethod((PyObject *)self, "wait", "O", Py_None)
+                                      : PyObject_CallMethod((PyObject *)self, "wait", "d",
+                                                            (double)timeout_ns * 1e-9);
+    Py_XDECREF(result);
+    return result == NULL ? LW_INVALID : timeout_ns == 0 ? LW_TIMEOUT : LW_OK;
+}
+
 static lw_status wait_and_ask(void *arg, int64_t timeout_ns, unsigned Py_UNUSED(flags))
 {
     predicate_wait_state *w = (predicate_wait_state *)arg;
-    lw_status status = wait_for_notification(w->self, timeout_ns);
+    lw_status status = core_is_subclass((PyObject *)w->self)
+                           ? wait_by_method(w->self, timeout_ns)
+                           : wait_for_notification(w->self, timeout_ns);
     if (status != LW_OK && status != LW_TIMEOUT) {
         return LW_INVALID;
     }
@@ -477,7 +489,19 @@ static PyObject *condition_notify(PyObject *op, PyObject *const *args, Py_ssize_
 static PyObject *condition_notify_all(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     condition_object *self = made(op);
+    if (self != NULL && core_is_subclass(op)) { /* its notify, as threading's does */
+        return PyObject_CallMethod(op, "notify", "n", PY_SSIZE_T_MAX);
+    }
     return self != NULL ? notify(self, SIZE_MAX) : NULL;
+}
+
+static PyObject *condition_notify_all_old(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    if (PyErr_WarnEx(PyExc_DeprecationWarning,
+                     "notifyAll() is deprecated, use notify_all() instead", 1) < 0) {
+        return NULL;
+    }
+    return PyObject_CallMethod(op, "notify_all", NULL);
 }
 
 /* ---- the type ---- */
@@ -521,11 +545,18 @@ static int condition_init(PyObject *op, PyObject *args, PyObject *kwds)
 
 static PyObject *condition_repr(PyObject *self)
 {
-    const char *name = Py_TYPE(self)->tp_name;
-    if (!core_is_made(&as_condition(self)->making)) {
-        return PyUnicode_FromFormat("<%s at %p: __init__() not called>", name, self);
+    PyObject *name = core_type_name(self);
+    PyObject *text = NULL;
+    if (name == NULL) {
+        return NULL;
     }
-    return PyUnicode_FromFormat("<%s(%R)>", name, as_condition(self)->lock);
+    if (core_is_made(&as_condition(self)->making)) {
+        text = PyUnicode_FromFormat("<%U(%R)>", name, as_condition(self)->lock);
+    } else {
+        text = PyUnicode_FromFormat("<%U at %p: __init__() not called>", name, self);
+    }
+    Py_DECREF(name);
+    return text;
 }
 
 static int condition_traverse(PyObject *self, visitproc visit, void *arg)
@@ -545,9 +576,12 @@ static int condition_clear(PyObject *self)
 static void condition_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
+    /* A chain of conditions, each the next one's lock, must not use up the stack. */
+    Py_TRASHCAN_BEGIN(self, condition_dealloc);
     PyObject_ClearWeakRefs(self);
     Py_CLEAR(as_condition(self)->lock);
     core_free_object(self);
+    Py_TRASHCAN_END;
 }
 
 PyDoc_STRVAR(
@@ -573,6 +607,7 @@ PyDoc_STRVAR(notify_doc,
              "Wake the n threads that have waited longest; RuntimeError if the lock is not held.");
 PyDoc_STRVAR(notify_all_doc, "notify_all($self, /)\n--\n\n"
                              "Wake all that wait; RuntimeError if the lock is not held.");
+PyDoc_STRVAR(notify_all_old_doc, "notifyAll($self, /)\n--\n\nThe old name of notify_all.");
 PyDoc_STRVAR(owned_doc, "_is_owned($self, /)\n--\n\nWhether the lock is held.");
 PyDoc_STRVAR(count_doc, "_recursion_count($self, /)\n--\n\nThe lock's.");
 PyDoc_STRVAR(save_doc, "_release_save($self, /)\n--\n\nThe lock's, or its release.");
@@ -581,6 +616,7 @@ PyDoc_STRVAR(reinit_doc, "_at_fork_reinit($self, /)\n--\n\n"
                          "Unlock in the child of a fork, and forget who waits.");
 
 static PyMethodDef condition_methods[] = {
+    CORE_NO_PICKLE,
     {"acquire", CORE_METHOD(condition_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"release", condition_release, METH_NOARGS, release_doc},
     {"locked", condition_locked, METH_NOARGS, locked_doc},
@@ -590,6 +626,7 @@ static PyMethodDef condition_methods[] = {
     {"wait_for", CORE_METHOD(condition_wait_for), METH_FASTCALL | METH_KEYWORDS, wait_for_doc},
     {"notify", CORE_METHOD(condition_notify), METH_FASTCALL | METH_KEYWORDS, notify_doc},
     {"notify_all", condition_notify_all, METH_NOARGS, notify_all_doc},
+    {"notifyAll", condition_notify_all_old, METH_NOARGS, notify_all_old_doc},
     {"_is_owned", condition_is_owned, METH_NOARGS, owned_doc},
     {"_recursion_count", condition_recursion_count, METH_NOARGS, count_doc},
     {"_release_save", condition_release_save, METH_NOARGS, save_doc},
@@ -604,7 +641,7 @@ static PyMemberDef condition_members[] = {
 };
 
 static PyType_Slot condition_slots[] = {
-    {Py_tp_doc, (void *)condition_doc},           {Py_tp_new, (void *)PyType_GenericNew},
+    {Py_tp_doc, (void *)condition_doc},           {Py_tp_new, (void *)core_new_unmade},
     {Py_tp_init, (void *)condition_init},         {Py_tp_dealloc, (void *)condition_dealloc},
     {Py_tp_traverse, (void *)condition_traverse}, {Py_tp_clear, (void *)condition_clear},
     {Py_tp_repr, (void *)condition_repr},         {Py_tp_methods, condition_methods},

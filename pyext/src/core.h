@@ -98,9 +98,22 @@ static inline int core_traverse_type(PyObject *self, visitproc visit, void *arg)
 /* tp_dealloc of a type that has weak references and owns nothing. */
 void core_dealloc(PyObject *self);
 
-/* tp_new of a type whose objects begin as zero bytes. Arguments are for the __init__ of a
- * subclass. */
+/* The name of its type, for repr and messages: a new reference, or NULL with an exception. Types of
+ * Python's may be renamed meanwhile: not tp_name. */
+PyObject *core_type_name(PyObject *self);
+
+/* tp_new of a type whose objects begin as zero bytes, and that has no arguments. Those there are,
+ * are for the __init__ of a subclass. */
 PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwds);
+
+/* The same for a type with an __init__. */
+PyObject *core_new_unmade(PyTypeObject *type, PyObject *args, PyObject *kwds);
+
+/* Whether it is of a subclass written in Python, which may override methods. */
+static inline bool core_is_subclass(PyObject *self)
+{
+    return !PyType_HasFeature(Py_TYPE(self), Py_TPFLAGS_IMMUTABLETYPE);
+}
 
 /* For types that have subclasses and arguments: tp_init makes the object, whoever has it already,
  * and does so once. Zero is not made. */

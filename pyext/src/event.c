@@ -21,6 +21,15 @@ static PyObject *event_is_set(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(lw_event_is_set(&as_event(self)->event));
 }
 
+static PyObject *event_is_set_old(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (PyErr_WarnEx(PyExc_DeprecationWarning, "isSet() is deprecated, use is_set() instead", 1) <
+        0) {
+        return NULL;
+    }
+    return PyObject_CallMethod(self, "is_set", NULL);
+}
+
 static PyObject *event_set(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     /* (1) release: pairs with (2), which stands for the event's own order. Before the event is set:
@@ -76,13 +85,18 @@ static PyObject *event_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignore
 
 static PyObject *event_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<%s at %p: %s>", Py_TYPE(self)->tp_name, self,
-                                lw_event_is_set(&as_event(self)->event) ? "set" : "unset");
+    const char *state = lw_event_is_set(&as_event(self)->event) ? "set" : "unset";
+    PyObject *name = core_type_name(self);
+    PyObject *text =
+        name != NULL ? PyUnicode_FromFormat("<%U at %p: %s>", name, self, state) : NULL;
+    Py_XDECREF(name);
+    return text;
 }
 
 PyDoc_STRVAR(event_doc, "Event()\n--\n\n"
                         "A flag that threads wait for, with the methods of threading.Event.");
 PyDoc_STRVAR(is_set_doc, "is_set($self, /)\n--\n\nWhether it is set.");
+PyDoc_STRVAR(is_set_old_doc, "isSet($self, /)\n--\n\nThe old name of is_set.");
 PyDoc_STRVAR(set_doc, "set($self, /)\n--\n\nSet it, and wake all that wait.");
 PyDoc_STRVAR(clear_doc, "clear($self, /)\n--\n\nMake it not set.");
 PyDoc_STRVAR(
@@ -93,7 +107,9 @@ PyDoc_STRVAR(
 PyDoc_STRVAR(reinit_doc, "_at_fork_reinit($self, /)\n--\n\nForget who waits, after a fork.");
 
 static PyMethodDef event_methods[] = {
+    CORE_NO_PICKLE,
     {"is_set", event_is_set, METH_NOARGS, is_set_doc},
+    {"isSet", event_is_set_old, METH_NOARGS, is_set_old_doc},
     {"set", event_set, METH_NOARGS, set_doc},
     {"clear", event_clear, METH_NOARGS, clear_doc},
     {"wait", CORE_METHOD(event_wait), METH_FASTCALL | METH_KEYWORDS, wait_doc},

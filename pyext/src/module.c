@@ -58,7 +58,43 @@ PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
     if (given && type->tp_init == PyBaseObject_Type.tp_init) {
         return PyErr_Format(PyExc_TypeError, "%s() takes no arguments", type->tp_name);
     }
+    return core_new_unmade(type, args, kwds);
+}
+
+PyObject *core_new_unmade(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwds))
+{
+    if (PyType_HasFeature(type, Py_TPFLAGS_IS_ABSTRACT)) {
+        return PyErr_Format(PyExc_TypeError,
+                            "Can't instantiate abstract class %s without an implementation for "
+                            "its abstract methods",
+                            type->tp_name);
+    }
     return type->tp_alloc(type, 0);
+}
+
+PyObject *core_type_name(PyObject *self)
+{
+    PyObject *type = (PyObject *)Py_TYPE(self);
+    if (!core_is_subclass(self)) {
+        return PyUnicode_FromString(Py_TYPE(self)->tp_name);
+    }
+    PyObject *module = PyObject_GetAttrString(type, "__module__");
+    PyObject *name = module != NULL ? PyObject_GetAttrString(type, "__qualname__") : NULL;
+    PyObject *both = name != NULL ? PyUnicode_FromFormat("%S.%S", module, name) : NULL;
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    return both;
+}
+
+/* RuntimeError. NULL. */
+static PyObject *of_its_init(PyObject *self, const char *what)
+{
+    PyObject *name = core_type_name(self);
+    if (name != NULL) {
+        PyErr_Format(PyExc_RuntimeError, "%U.__init__() %s", name, what);
+        Py_DECREF(name);
+    }
+    return NULL;
 }
 
 bool core_begin_making(PyObject *self, core_making *making)
@@ -67,7 +103,7 @@ bool core_begin_making(PyObject *self, core_making *making)
     if (lw_atomic_cas_relaxed_u32(&making->state, &unmade, CORE_BEING_MADE)) {
         return true;
     }
-    PyErr_Format(PyExc_RuntimeError, "%.200s.__init__() called twice", Py_TYPE(self)->tp_name);
+    (void)of_its_init(self, "called twice");
     return false;
 }
 
@@ -79,7 +115,7 @@ void core_end_making(core_making *making)
 
 PyObject *core_unmade(PyObject *self)
 {
-    return PyErr_Format(PyExc_RuntimeError, "%.200s.__init__() not called", Py_TYPE(self)->tp_name);
+    return of_its_init(self, "not called");
 }
 
 PyObject *core_refuse_pickle(PyObject *self, PyObject *Py_UNUSED(ignored))

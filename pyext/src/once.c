@@ -88,9 +88,12 @@ static int once_clear(PyObject *self)
 static void once_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
+    /* A chain of them, each the next one's result, must not use up the stack. */
+    Py_TRASHCAN_BEGIN(self, once_dealloc);
     PyObject_ClearWeakRefs(self);
     Py_CLEAR(as_once(self)->result);
     core_free_object(self);
+    Py_TRASHCAN_END;
 }
 
 PyDoc_STRVAR(once_doc,

@@ -110,9 +110,12 @@ PyObject *rmutex_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *rmutex_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<%s %s object at %p>",
-                                lw_rmutex_is_locked(rmutex_of(self)) ? "locked" : "unlocked",
-                                Py_TYPE(self)->tp_name, self);
+    const char *state = lw_rmutex_is_locked(rmutex_of(self)) ? "locked" : "unlocked";
+    PyObject *name = core_type_name(self);
+    PyObject *text =
+        name != NULL ? PyUnicode_FromFormat("<%s %U object at %p>", state, name, self) : NULL;
+    Py_XDECREF(name);
+    return text;
 }
 
 PyDoc_STRVAR(
@@ -139,6 +142,7 @@ PyDoc_STRVAR(restore_doc, "_acquire_restore($self, saved, /)\n--\n\n"
 PyDoc_STRVAR(reinit_doc, "_at_fork_reinit($self, /)\n--\n\nUnlock in the child of a fork.");
 
 static PyMethodDef rmutex_methods[] = {
+    CORE_NO_PICKLE,
     {"acquire", CORE_METHOD(rmutex_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"release", rmutex_release, METH_NOARGS, release_doc},
     {"locked", rmutex_locked, METH_NOARGS, locked_doc},

@@ -104,23 +104,41 @@ static PyObject *semaphore_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *semaphore_exit(PyObject *self, PyObject *const *Py_UNUSED(args),
                                 Py_ssize_t Py_UNUSED(nargs))
 {
-    return release(self, 1);
+    /* As threading's does. */
+    return core_is_subclass(self) ? PyObject_CallMethod(self, "release", NULL) : release(self, 1);
 }
 
 static PyObject *semaphore_repr(PyObject *op)
 {
     semaphore_object *self = as_semaphore(op);
-    const char *name = Py_TYPE(op)->tp_name;
-    unsigned value = lw_sem_value(&self->sem);
-    if (!core_is_made(&self->making)) {
-        return PyUnicode_FromFormat("<%s at %p: __init__() not called>", name, op);
+    PyObject *name = core_type_name(op);
+    PyObject *text = NULL;
+    if (name == NULL) {
+        return NULL;
     }
-    return self->bounded ? PyUnicode_FromFormat("<%s at %p: value=%u/%u>", name, op, value,
-                                                (unsigned)self->bound)
-                         : PyUnicode_FromFormat("<%s at %p: value=%u>", name, op, value);
+    if (!core_is_made(&self->making)) {
+        text = PyUnicode_FromFormat("<%U at %p: __init__() not called>", name, op);
+    } else if (self->bounded) {
+        text = PyUnicode_FromFormat("<%U at %p: value=%u/%u>", name, op,
+                                    (unsigned)lw_sem_value(&self->sem), (unsigned)self->bound);
+    } else {
+        text = PyUnicode_FromFormat("<%U at %p: value=%u>", name, op,
+                                    (unsigned)lw_sem_value(&self->sem));
+    }
+    Py_DECREF(name);
+    return text;
 }
 
-static int make(PyObject *op, PyObject *args, PyObject *kwds, bool bounded)
+static PyObject *bounded_semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwds)
+{
+    PyObject *self = core_new_unmade(type, args, kwds);
+    if (self != NULL) {
+        as_semaphore(self)->bounded = true;
+    }
+    return self;
+}
+
+static int semaphore_init(PyObject *op, PyObject *args, PyObject *kwds)
 {
     static char *known[] = {"value", NULL};
     semaphore_object *self = as_semaphore(op);
@@ -134,20 +152,9 @@ static int make(PyObject *op, PyObject *args, PyObject *kwds, bool bounded)
         return -1;
     }
     lw_sem_init(&self->sem, value);
-    self->bound = bounded ? value : LW_SEM_MAX;
-    self->bounded = bounded;
+    self->bound = self->bounded ? value : LW_SEM_MAX;
     core_end_making(&self->making);
     return 0;
-}
-
-static int semaphore_init(PyObject *self, PyObject *args, PyObject *kwds)
-{
-    return make(self, args, kwds, false);
-}
-
-static int bounded_semaphore_init(PyObject *self, PyObject *args, PyObject *kwds)
-{
-    return make(self, args, kwds, true);
 }
 
 PyDoc_STRVAR(semaphore_doc,
@@ -167,6 +174,7 @@ PyDoc_STRVAR(enter_doc, "__enter__($self, /)\n--\n\nTake one, without a limit.")
 PyDoc_STRVAR(exit_doc, "__exit__($self, /, *args)\n--\n\nGive it back.");
 
 static PyMethodDef semaphore_methods[] = {
+    CORE_NO_PICKLE,
     {"acquire", CORE_METHOD(semaphore_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"release", CORE_METHOD(semaphore_release), METH_FASTCALL | METH_KEYWORDS, release_doc},
     {"__enter__", semaphore_enter, METH_NOARGS, enter_doc},
@@ -181,7 +189,7 @@ static PyMemberDef semaphore_members[] = {
 
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_doc, (void *)semaphore_doc},
-    {Py_tp_new, (void *)PyType_GenericNew},
+    {Py_tp_new, (void *)core_new_unmade},
     {Py_tp_init, (void *)semaphore_init},
     {Py_tp_dealloc, (void *)core_dealloc},
     {Py_tp_traverse, (void *)core_traverse_type},
@@ -193,7 +201,8 @@ static PyType_Slot semaphore_slots[] = {
 
 static PyType_Slot bounded_slots[] = {
     {Py_tp_doc, (void *)bounded_doc},
-    {Py_tp_init, (void *)bounded_semaphore_init},
+    {Py_tp_new, (void *)bounded_semaphore_new},
+    {Py_tp_init, (void *)semaphore_init},
     {Py_tp_dealloc, (void *)core_dealloc},
     {Py_tp_traverse, (void *)core_traverse_type},
     {0, NULL},

@@ -140,6 +140,38 @@ struct lw_domain {
     lw_park_queue park_queues[LW_PARK_QUEUES];
 };
 
+/* A thread that owns or runs something, in 64 bits: from bit 18 on, bits 6 to 51 of its number; in
+ * the bits 2 to 17, how many forks deep its process was. The bits 0 and 1 are free. A number comes
+ * again in a forked child, where the thread that had it does not exist. */
+#define LW_RUNNER_SHIFT_ 18
+#define LW_RUNNER_FORKS_SHIFT_ 2
+
+static inline uint64_t lw_runner_of_(uint64_t number, uint32_t forks)
+{
+    return (number >> 6) << LW_RUNNER_SHIFT_ |
+           (uint64_t)(forks & UINT32_C(0xffff)) << LW_RUNNER_FORKS_SHIFT_;
+}
+
+/* The calling thread. */
+static inline uint64_t lw_runner_(const lw_domain *d)
+{
+    return lw_runner_of_(lw_thread_number_(), lw_atomic_load_relaxed_u32(&d->forks));
+}
+
+/* Whether it is a thread of the parent, or of its parent, that does not exist here: that is, neither
+ * began in this process nor forked it, and its parent, and so on from there. */
+static inline bool lw_runner_is_gone_(const lw_domain *d, uint64_t runner)
+{
+    uint32_t forks = lw_atomic_load_relaxed_u32(&d->forks);
+    uint16_t ago = (uint16_t)(forks - (uint32_t)(runner >> LW_RUNNER_FORKS_SHIFT_));
+    if (ago == 0) {
+        return false;
+    }
+    return runner >> LW_RUNNER_SHIFT_ !=
+               lw_runner_of_(lw_atomic_load_relaxed_u64(&d->fork_thread), 0) >> LW_RUNNER_SHIFT_ ||
+           ago > forks - lw_atomic_load_relaxed_u32(&d->fork_since);
+}
+
 /* What lw_domain_header.abi holds: copies for different platforms have other layouts. */
 #if defined(LW_PLATFORM_POSIX)
 #define LW_DOMAIN_ABI ((uint32_t)LW_ABI_VERSION | UINT32_C(0x20000))

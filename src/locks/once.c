@@ -4,34 +4,13 @@
 #include "../base/domain_internal.h"
 
 #define LW_ONCE_STATE UINT64_C(3)
-#define LW_ONCE_FORKS_SHIFT 2
-#define LW_ONCE_RUNNER_SHIFT 18
 
-static uint64_t lw_once_runner(uint64_t number)
-{
-    return (number >> 6) << LW_ONCE_RUNNER_SHIFT;
-}
-
+/* A thread of the parent that had the number of this one may have begun it: it is gone, and that is
+ * asked first. */
 static bool lw_once_is_mine(uint64_t word)
 {
     return (word & LW_ONCE_STATE) == LW_ONCE_RUNNING_ &&
-           word >> LW_ONCE_RUNNER_SHIFT ==
-               lw_once_runner(lw_thread_number_()) >> LW_ONCE_RUNNER_SHIFT;
-}
-
-/* Whether the runner was a thread of the parent, or of its parent, that does not exist here: that
- * is, neither began in this process nor forked it, and its parent, and so on from there. */
-static bool lw_once_is_abandoned(const lw_domain *d, uint64_t word)
-{
-    uint32_t forks = lw_atomic_load_relaxed_u32(&d->forks);
-    uint16_t ago = (uint16_t)(forks - (uint32_t)(word >> LW_ONCE_FORKS_SHIFT));
-    if (ago == 0) {
-        return false;
-    }
-    return word >> LW_ONCE_RUNNER_SHIFT !=
-               lw_once_runner(lw_atomic_load_relaxed_u64(&d->fork_thread)) >>
-                   LW_ONCE_RUNNER_SHIFT ||
-           ago > forks - lw_atomic_load_relaxed_u32(&d->fork_since);
+           word >> LW_RUNNER_SHIFT_ == lw_runner_of_(lw_thread_number_(), 0) >> LW_RUNNER_SHIFT_;
 }
 
 typedef struct lw_once_wait {
@@ -68,10 +47,8 @@ LW_COLD lw_status lw_once_begin_slow_(lw_once_t *o, int64_t timeout_ns, unsigned
         if (w.seen == LW_ONCE_DONE_) {
             return LW_EXISTS;
         }
-        if (w.seen == 0 || lw_once_is_abandoned(d, w.seen)) {
-            uint64_t forks = lw_atomic_load_relaxed_u32(&d->forks) & 0xffff;
-            uint64_t mine = LW_ONCE_RUNNING_ | forks << LW_ONCE_FORKS_SHIFT |
-                            lw_once_runner(lw_thread_number_());
+        if (w.seen == 0 || lw_runner_is_gone_(d, w.seen)) {
+            uint64_t mine = LW_ONCE_RUNNING_ | lw_runner_(d);
             /* (4) acquire: pairs with the release (5), which may have come since (3). */
             if (lw_atomic_cas_acquire_u64(&o->word, &w.seen, mine)) {
                 return LW_OK;

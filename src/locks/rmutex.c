@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <latchwork/rmutex.h>
 
-#include "../platform/platform.h"
+#include "../base/domain_internal.h"
 
 /* Not the address of something of this copy: a thread may lock through one copy of the library and
  * unlock through another. */
 uint64_t lw_rmutex_self_(void)
 {
-    return lw_thread_number_();
+    return lw_runner_(lw_domain_get());
+}
+
+LW_COLD bool lw_rmutex_forked_(uint64_t owner)
+{
+    return !lw_runner_is_gone_(lw_domain_get(), owner);
 }
 
 void lw_rmutex_deeper_(lw_rmutex_t *m)

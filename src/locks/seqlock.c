@@ -24,6 +24,17 @@ LW_COLD void lw_seqlock_enter_slow_(lw_seqlock_t *s, lw_seqlock_reader *r)
     }
 }
 
+LW_COLD void lw_seqlock_read_slow_(lw_seqlock_t *s, uint64_t *words, const lw_atomic_u64 *data,
+                                   size_t count)
+{
+    lw_seqlock_reader r = LW_SEQLOCK_READER_INIT;
+    r.tries = 1; /* the caller's */
+    do {
+        lw_seqlock_enter(s, &r);
+        lw_seqlock_load(words, data, count);
+    } while (lw_seqlock_again(s, &r));
+}
+
 LW_COLD void lw_seqlock_misuse_(const char *function)
 {
     lw_fatal_(function, "a write begins where another is, or ends where none is");

@@ -505,7 +505,7 @@ PLANTS = (
                 "LW_UNLIKELY(r->tries != 0)",
             ),
         ),
-        ("seqlock_pair",),
+        ("seqlock_rounds",),
     ),
     Plant(
         "Q2-not-looked-at-again",

@@ -30,6 +30,17 @@ struct paired {
         MODEL_ASSERT(words[0] == words[1]);
         return words[0];
     }
+    uint64_t read_in_rounds()
+    {
+        uint64_t words[2];
+        lw_seqlock_reader r = LW_SEQLOCK_READER_INIT;
+        do {
+            lw_seqlock_enter(&s, &r);
+            lw_seqlock_load(words, data, 2);
+        } while (lw_seqlock_again(&s, &r));
+        MODEL_ASSERT(words[0] == words[1]);
+        return words[0];
+    }
     /* 0 as well where there was no answer. */
     uint64_t read_in_parts()
     {
@@ -70,6 +81,27 @@ struct seqlock_pair : model_suite<seqlock_pair, 2, false> {
     }
 };
 MODEL_SUITE(seqlock_pair);
+
+struct seqlock_rounds : model_suite<seqlock_rounds, 2, false> {
+    paired p;
+
+    void setup() {}
+    void body(unsigned i)
+    {
+        if (i == 0) {
+            p.write();
+            p.write();
+        } else {
+            uint64_t first = p.read_in_rounds();
+            MODEL_ASSERT(p.read_in_rounds() >= first);
+        }
+    }
+    void check()
+    {
+        p.check(2);
+    }
+};
+MODEL_SUITE(seqlock_rounds);
 
 struct seqlock_two_writers : model_suite<seqlock_two_writers, 3, false> {
     paired p;

@@ -113,6 +113,7 @@ AREAS = {
         ("include/latchwork/seqlock.h", "src/locks/seqlock.c"),
         {
             "seqlock_pair": Suite(3, 4),
+            "seqlock_rounds": Suite(3, 4),
             "seqlock_two_writers": Suite(2, 3),
             "seqlock_two_readers": Suite(2, 3),
             "seqlock_parts": Suite(4, 6),

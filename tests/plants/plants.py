@@ -58,9 +58,11 @@ CRITICAL = "src/locks/critical.c"
 CRITICAL_H = "include/latchwork/critical.h"
 THREAD = "src/base/thread.c"
 DOMAIN = "src/base/domain.c"
+DOMAIN_INTERNAL = "src/base/domain_internal.h"
 MUTEX = "src/locks/mutex.c"
 MUTEX_H = "include/latchwork/mutex.h"
 RMUTEX_H = "include/latchwork/rmutex.h"
+RMUTEX = "src/locks/rmutex.c"
 COND = "src/locks/cond.c"
 ONCE = "src/locks/once.c"
 SEQLOCK_H = "include/latchwork/seqlock.h"
@@ -77,6 +79,7 @@ SMR = "src/lifetime/smr.c"
 SMR_H = "include/latchwork/smr.h"
 MAP = "src/containers/map.c"
 PROBE = "pyext/src/probe.c"
+CONDITION_PY = "pyext/src/condition.c"
 FUTEX = "src/platform/futex.c"
 POSIX = "src/platform/posix.c"
 EVENT = "src/locks/event.c"
@@ -501,6 +504,18 @@ PLANTS = (
         (Catch("stress_rmutex", "exclusion", f"FAILED|has not locked|{STOOD_STILL}"),),
     ),
     Plant(
+        "owner-by-number-alone",
+        "a thread of a forked child owns what a thread of the parent held that had its number",
+        (Edit(RMUTEX, "return !lw_runner_is_gone_(lw_domain_get(), owner);", "return true;"),),
+        (Catch("test_rmutex", "number_of_an_owner_of_the_parent_comes_again"),),
+    ),
+    Plant(
+        "owner-lost-by-forking",
+        "who forks is not the owner any more, in the child",
+        (Edit(RMUTEX, "return !lw_runner_is_gone_(lw_domain_get(), owner);", "return false;"),),
+        (Catch("test_rmutex", "forked_child_owns_what_the_forking_thread_did"),),
+    ),
+    Plant(
         "unlock-by-anybody",
         "a recursive mutex is unlocked by a thread that does not own it",
         (
@@ -613,8 +628,8 @@ PLANTS = (
         (
             Edit(
                 ONCE,
-                "if (w.seen == 0 || lw_once_is_abandoned(d, w.seen)) {",
-                "if (w.seen == 0) {\n            (void)lw_once_is_abandoned;",
+                "if (w.seen == 0 || lw_runner_is_gone_(d, w.seen)) {",
+                "if (w.seen == 0) {",
             ),
         ),
         (Catch("test_once", "forked_child_runs_what_another_thread_ran", "it hung"),),
@@ -622,7 +637,7 @@ PLANTS = (
     Plant(
         "run-twice-in-the-child",
         "a function that forks is taken for one that a thread of the parent ran",
-        (Edit(ONCE, "lw_atomic_load_relaxed_u64(&d->fork_thread)", "UINT64_C(0)"),),
+        (Edit(DOMAIN_INTERNAL, "lw_atomic_load_relaxed_u64(&d->fork_thread)", "UINT64_C(0)"),),
         (Catch("test_once", "run_that_forks_goes_on_in_both"),),
     ),
     Plant(
@@ -642,7 +657,7 @@ PLANTS = (
         "a run is taken for that of a thread which came later and got the runner's number",
         (
             Edit(
-                ONCE,
+                DOMAIN_INTERNAL,
                 "ago > forks - lw_atomic_load_relaxed_u32(&d->fork_since)",
                 "ago > 9999",
             ),
@@ -1736,6 +1751,15 @@ PLANTS = (
             Catch("test_map", "grows_and_shrinks"),
             Catch("stress_map", "memory", build="asan"),
         ),
+    ),
+    Plant(
+        "chain-on-the-stack",
+        "each object that is freed frees the next one inside of it",
+        (
+            Edit(CONDITION_PY, "    Py_TRASHCAN_BEGIN(self, condition_dealloc);\n", ""),
+            Edit(CONDITION_PY, "    Py_TRASHCAN_END;\n", ""),
+        ),
+        (Catch("test_condition", "test_a_chain_of_locks", "Segmentation fault", "python", 60.0),),
     ),
     Plant(
         "entries-leak",

@@ -91,27 +91,43 @@ def interpreter() -> tuple[Path, list[str]]:
     return pythons[-1], done.stdout.split()
 
 
-def cpu_seconds(process: subprocess.Popen[str]) -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(session: int) -> float:
+    """What the processes of a session have used so far, of those that are there still."""
+    ticks = 0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = file.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for(process: subprocess.Popen[str], limit_s: float, slots: threading.Semaphore) -> int:
-    """Its exit status. While it sleeps, as one that hangs does, another may have its slot."""
+def wait_for(
+    process: subprocess.Popen[str], limit_s: float, slots: threading.Semaphore
+) -> int | None:
+    """Its exit status; None: it was ended at the limit. While all of it sleeps, as one that hangs
+    does, another may have its slot."""
     deadline = time.monotonic() + limit_s
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(2)
-    used = cpu_seconds(process)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(1)
-    asleep = cpu_seconds(process) - used < 0.1
-    if asleep:
-        slots.release()
-    try:
-        return process.wait(deadline - time.monotonic())
-    finally:
-        if asleep:
-            slots.acquire()
+    used = 0.0
+    has_slot = True
+    status = None
+    while status is None and (left := deadline - time.monotonic()) > 0:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = process.wait(min(1.5, left))
+            break
+        before, used = used, cpu_seconds(process.pid)
+        asleep = used - before < 0.1
+        if asleep and has_slot:
+            slots.release()
+            has_slot = False
+        elif not asleep and not has_slot:
+            has_slot = slots.acquire(timeout=max(deadline - time.monotonic(), 0))
+    if status is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if not has_slot:
+        slots.acquire()
+    return status
 
 
 class Copy:
@@ -263,14 +279,12 @@ class Copy:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            try:
-                status = wait_for(process, max(HUNG_S, catch.seconds + 15), self._slots)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                status = process.wait()
-                output.write("\nTimeout: it hung and was ended\n")
+            ended = wait_for(process, max(HUNG_S, catch.seconds + 15), self._slots)
+            status = ended if ended is not None else process.wait()
             output.seek(0)
             said = output.read()
+        if ended is None:
+            said += "\nTimeout: it hung and was ended\n"
         if status < 0:
             said += f"\nended by signal {-status}\n"
         return status, said

@@ -13,6 +13,7 @@ import latchwork
 import pytest
 from concurrency import (
     Faster,
+    check_chain,
     check_object,
     check_subclass,
     ends_by_a_signal,
@@ -295,3 +296,7 @@ def test_a_child_resets_what_others_waited_for():
 @with_lock_tests
 def test_the_lock_tests_of_cpython():
     run_lock_tests("BarrierTests", 11, barriertype=Barrier)
+
+
+def test_a_chain_of_actions():
+    check_chain(lambda action: Barrier(1, action))

@@ -11,6 +11,7 @@ import weakref
 import pytest
 from concurrency import (
     Faster,
+    check_chain,
     check_object,
     check_subclass,
     ends_by_a_signal,
@@ -488,3 +489,34 @@ def test_the_lock_tests_of_cpython():
 @with_lock_tests
 def test_the_lock_tests_of_cpython_for_its_default_lock():
     run_lock_tests("RLockTests", 18, locktype=Condition)
+
+
+def test_a_chain_of_locks():
+    check_chain(Condition)
+
+
+@pytest.mark.parametrize("base", [Condition, threading.Condition])
+def test_methods_that_a_subclass_overrides(base):
+    called = []
+
+    class Noisy(base):
+        def wait(self, timeout=None):
+            called.append(("wait", timeout))
+            return super().wait(0)
+
+        def notify(self, n=1):
+            called.append("notify")
+            super().notify(n)
+
+    condition = Noisy()
+    with condition:
+        assert condition.wait_for(lambda: len(called) > 1) is True
+        assert called == [("wait", None)] * 2
+        assert condition.wait_for(lambda: len(called) > 2, 100) is True
+        assert 0 < called[2][1] <= 100
+        assert condition.wait_for(lambda: False, 1e-9) is False
+        del called[:]
+        condition.notify_all()
+        with pytest.warns(DeprecationWarning, match=r"use notify_all\(\) instead"):
+            condition.notifyAll()
+    assert called == ["notify", "notify"]

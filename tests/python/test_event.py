@@ -119,6 +119,13 @@ def test_a_subclass():
     assert run_threads(event.wait, event.set) == [True, None]
 
 
+def test_its_old_name():
+    event = Event()
+    event.set()
+    with pytest.warns(DeprecationWarning, match=r"use is_set\(\) instead"):
+        assert event.isSet() is True
+
+
 def test_all_that_wait_return():
     event = Event()
 

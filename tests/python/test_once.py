@@ -10,6 +10,7 @@ import weakref
 import pytest
 from concurrency import (
     Faster,
+    check_chain,
     check_object,
     ends_by_a_signal,
     run_in_fork,
@@ -204,3 +205,12 @@ def test_a_fork_inside_of_a_run():
         return 1
 
     assert once.call(run) == 1
+
+
+def test_a_chain_of_results():
+    def link(result):
+        once = Once()
+        once.call(lambda: result)
+        return once
+
+    check_chain(link)

@@ -147,6 +147,29 @@ def test_a_subclass(kind):
             semaphore.release()
 
 
+@pytest.mark.parametrize("base", [Semaphore, BoundedSemaphore, threading.Semaphore])
+def test_a_release_that_a_subclass_overrides(base):
+    called = []
+
+    class Noisy(base):
+        def release(self, n=1):
+            called.append(n)
+            super().release(n)
+
+    semaphore = Noisy()
+    for _ in range(2):
+        with semaphore:
+            assert semaphore.acquire(False) is False
+    assert called == [1, 1]
+
+
+def test_a_bounded_one_stays_bounded():
+    semaphore = BoundedSemaphore.__new__(BoundedSemaphore)
+    Semaphore.__init__(semaphore, 1)
+    with pytest.raises(ValueError, match="too many times"):
+        semaphore.release()
+
+
 def test_no_more_inside_than_its_value():
     semaphore, inside = BoundedSemaphore(2), AtomicInt()
 

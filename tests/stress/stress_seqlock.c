@@ -36,6 +36,15 @@ static void check_words(stress_worker *w, const uint64_t *words, uint64_t *last)
     w->operations++;
 }
 
+static void read_in_rounds(uint64_t *words)
+{
+    lw_seqlock_reader r = LW_SEQLOCK_READER_INIT;
+    do {
+        lw_seqlock_enter(&lock, &r);
+        lw_seqlock_load(words, data, WORDS);
+    } while (lw_seqlock_again(&lock, &r));
+}
+
 static void read_or_write(stress_worker *w)
 {
     uint64_t words[WORDS], last = 0;
@@ -48,7 +57,11 @@ static void read_or_write(stress_worker *w)
                 write_next(w);
                 lw_seqlock_write_unlock(&lock);
             } else {
-                lw_seqlock_read(&lock, words, data, WORDS);
+                if (i % 2 == 0) {
+                    lw_seqlock_read(&lock, words, data, WORDS);
+                } else {
+                    read_in_rounds(words);
+                }
                 check_words(w, words, &last);
             }
         }

@@ -467,3 +467,49 @@ TEST(forked_child_finds_what_another_thread_held_locked)
     support_reach(&h.let_go, 1);
     support_join(&thread);
 }
+
+static void find_it_locked(void *arg)
+{
+    lw_rmutex_t *m = (lw_rmutex_t *)arg;
+    CHECK(!lw_rmutex_is_owned(m));
+    CHECK_EQ(lw_rmutex_depth(m), 0);
+    CHECK(!lw_rmutex_trylock(m));
+    CHECK_EQ(lw_rmutex_lock_for(m, MS), LW_TIMEOUT);
+}
+
+/* The first one is likely to get the stack of the parent's owner, and so its number. */
+static void find_it_locked_in_new_threads(void *arg)
+{
+    support_thread threads[8];
+    int i;
+    for (i = 0; i < 8; i++) {
+        support_start(&threads[i], find_it_locked, arg);
+    }
+    for (i = 0; i < 8; i++) {
+        support_join(&threads[i]);
+    }
+}
+
+static void fork_and_find_it_locked(void *arg)
+{
+    find_it_locked(arg);
+    support_fork_ok(find_it_locked_in_new_threads, arg);
+}
+
+static void fork_in_a_new_thread(void *arg)
+{
+    support_run(1, fork_and_find_it_locked, arg, 0);
+}
+
+TEST(number_of_an_owner_of_the_parent_comes_again)
+{
+    static lw_rmutex_t m;
+    holder h = {&m, SUPPORT_STEP_INIT, SUPPORT_STEP_INIT};
+    support_thread thread;
+    support_start(&thread, hold, &h);
+    support_await(&h.held, 1);
+    support_fork_ok(find_it_locked_in_new_threads, &m);
+    support_fork_ok(fork_in_a_new_thread, &m);
+    support_reach(&h.let_go, 1);
+    support_join(&thread);
+}

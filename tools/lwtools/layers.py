@@ -35,7 +35,9 @@ HEADER_LAYERS = {
 HEADERS_FROM_ELSEWHERE = {"platform_model.h"}
 
 ATOMIC_HOME = ("include/latchwork/atomic.h", "include/latchwork/atomic/")
-ATOMIC_SPELLING = re.compile(r"__atomic_\w+|__sync_\w+|\b_Interlocked\w+|\b_Atomic\b|stdatomic")
+ATOMIC_SPELLING = re.compile(
+    r"__atomic_\w+|__sync_\w+|\b_Interlocked\w+|\b_Atomic\b|stdatomic|\b_Py_atomic_\w+"
+)
 ATOMIC_FOLDERS = ("include", "src", "pyext", "examples")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?P<form>[<"])(?P<name>[^>"]+)[>"]', re.MULTILINE)

@@ -45,6 +45,7 @@ def test_a_good_tree_passes(tree: Path) -> None:
         ("src/locks/mutex.c", "int f(void) { return __atomic_load_n(p, 0); }\n", "spells __atomic"),
         ("pyext/src/x.c", "#include <stdatomic.h>\n", "spells stdatomic"),
         ("src/locks/mutex.c", "_InterlockedOr(a, b);\n", "spells _InterlockedOr"),
+        ("include/latchwork/x.h", "_Py_atomic_load_uint8(p);\n", "spells _Py_atomic_load"),
     ],
 )
 def test_a_planted_fault_is_named(tree: Path, file: str, text: str, problem: str) -> None:
