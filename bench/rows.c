@@ -45,6 +45,7 @@
     X(latch_std)                                                                                   \
     X(sem_posix)                                                                                   \
     X(barrier_pthread)                                                                             \
+    X(barrier_ck)                                                                                  \
     X(rwlock_pthread)                                                                              \
     X(rwlock_ck)                                                                                   \
     X(rwlock_ck_brlock)                                                                            \
