@@ -148,8 +148,8 @@ struct lw_domain {
 
 static inline uint64_t lw_runner_of_(uint64_t number, uint32_t forks)
 {
-    return (number >> 6) << LW_RUNNER_SHIFT_ |
-           (uint64_t)(forks & UINT32_C(0xffff)) << LW_RUNNER_FORKS_SHIFT_;
+    return (number >> 6) << LW_RUNNER_SHIFT_ | (uint64_t)(forks & UINT32_C(0xffff))
+                                                   << LW_RUNNER_FORKS_SHIFT_;
 }
 
 /* The calling thread. */
