@@ -14,7 +14,8 @@
  * Not recursive; any thread may unlock. The memory may be freed by whoever locks next: unlock
  * touches nothing of the mutex after the release. A woken thread competes with newcomers, until it
  * has waited for 1 ms: then it is handed the mutex, as in WTF::Lock and parking_lot. Everything a
- * thread did before unlock happens before what the next owner does after lock. */
+ * thread did before unlock happens before what the next owner does after lock. In a forked child
+ * the forking thread holds what it held; what others held stays locked, until lw_mutex_init. */
 #ifndef LATCHWORK_MUTEX_H
 #define LATCHWORK_MUTEX_H
 
