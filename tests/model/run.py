@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,11 @@ class Check:
     passed: bool
     seconds: float
     note: str
+    not_tried: str = ""  # why
+
+    @property
+    def verdict(self) -> str:
+        return "skipped" if self.not_tried else "ok" if self.passed else "FAILED"
 
 
 @dataclass(frozen=True)
@@ -294,11 +300,13 @@ def plan_orders(
             others = [run for run in runs if site.file not in AREAS[run.area].files]
             runs = own if why is not None and own else own + others
             note = f"not reached: {skipped[0].why}" if skipped and not runs else ""
+            reason = "no suite comes by"
             if why is not None and runs and not redundant:  # every suite has to find nothing
-                note = f"not tried without --redundant: {why}"
+                reason = "not tried without --redundant"
+                note = f"{reason}: {why}"
             if note:
-                name = f"{site.key}={order}"
-                plan.append(lambda name=name, note=note: Check("order", name, True, 0.0, note))
+                check = Check("order", f"{site.key}={order}", True, 0.0, note, not_tried=reason)
+                plan.append(lambda check=check: check)
                 continue
             plan.append(
                 lambda site=site, order=order, runs=runs, why=why: check_order(
@@ -371,23 +379,30 @@ class Report:
                         progress.advance(task)
             self.checks += [future.result() for future in futures]
 
+    @property
+    def failed(self) -> int:
+        return sum(not one.passed for one in self.checks)
+
+    @property
+    def skipped(self) -> int:
+        return sum(bool(one.not_tried) for one in self.checks)
+
     def print(self) -> None:
         if self.console is not None:
             table = Table("kind", "check", "", "seconds", "")
             for one in self.checks:
-                verdict = "[green]ok[/]" if one.passed else "[red]FAILED[/]"
+                colour = {"ok": "green", "skipped": "yellow"}.get(one.verdict, "red")
+                verdict = f"[{colour}]{one.verdict}[/]"
                 table.add_row(one.kind, one.name, verdict, f"{one.seconds:.1f}", one.note)
             self.console.print(table)
         else:
             for one in self.checks:
-                verdict = "ok" if one.passed else "FAILED"
-                print(f"{verdict:6} {one.kind:5} {one.name}  {one.seconds:.1f} s  {one.note}")
-        counts = dict.fromkeys(("suite", "plant", "order", "spin"), 0)
-        for one in self.checks:
-            counts[one.kind] += 1
+                print(f"{one.verdict:7} {one.kind:5} {one.name}  {one.seconds:.1f} s  {one.note}")
+        counts = Counter(one.kind for one in self.checks)
         print(
             f"{counts['suite']} runs of suites, {counts['plant']} planted bugs, "
-            f"{counts['order']} weakened orders, {counts['spin']} runs of Spin"
+            f"{counts['order']} weakened orders, {self.skipped} of them not tried, "
+            f"{counts['spin']} runs of Spin"
         )
 
     def junit(self, file: Path) -> None:
@@ -396,10 +411,13 @@ class Report:
             case = ElementTree.SubElement(
                 suite, "testcase", classname=one.kind, name=one.name, time=f"{one.seconds:.2f}"
             )
-            if not one.passed:
+            if one.not_tried:
+                ElementTree.SubElement(case, "skipped", message=one.not_tried)
+            elif not one.passed:
                 ElementTree.SubElement(case, "failure", message=one.note)
         suite.set("tests", str(len(self.checks)))
-        suite.set("failures", str(sum(not one.passed for one in self.checks)))
+        suite.set("failures", str(self.failed))
+        suite.set("skipped", str(self.skipped))
         ElementTree.ElementTree(suite).write(file, encoding="unicode", xml_declaration=True)
 
 
@@ -507,12 +525,12 @@ def main() -> int:
     report.print()
     if arguments.junit is not None:
         report.junit(arguments.junit)
-    failed = sum(not one.passed for one in report.checks)
     for one in report.checks:
         if not one.passed:
             print(f"FAILED: {one.kind} {one.name}: {one.note}")
-    print(f"{len(report.checks) - failed} passed, {failed} failed")
-    return 1 if failed or not report.checks else 0
+    passed = len(report.checks) - report.failed - report.skipped
+    print(f"{passed} passed, {report.failed} failed")
+    return 1 if report.failed or not report.checks else 0
 
 
 if __name__ == "__main__":
