@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -1574,37 +1574,47 @@ PLANTS = (
 
 @dataclass(frozen=True)
 class SpinModel:
-    """A protocol in spin/, in some sizes; with any of its plants (macros) it must fail."""
+    """A protocol in spin/, in some sizes; with any of its plants it must fail."""
 
     name: str
     file: str
     sizes: tuple[str, ...] = ()
-    plants: tuple[str, ...] = ()
+    plants: dict[str, str] = field(default_factory=dict)  # macro to bug
     soak_sizes: tuple[str, ...] = ()
 
     def macros(self, depth: str) -> tuple[str, ...]:
         return self.soak_sizes if depth == "soak" and self.soak_sizes else self.sizes
 
 
+LOST_MERGE = "the merge writes what it read, over what another has counted meanwhile"
+NO_DEAR = "a retirer makes no other thread finish its stores before it takes the stamp"
+NO_GRACE = "a resize does not wait until no reader is in the old table"
+
 SPIN_MODELS = (
     SpinModel(
         "park",
         "park.pml",
         ("THREADS=3", "TIMED=1", "TURNS=2"),
-        (
-            "NO_VALIDATE",
-            "PARKED_LOST",
-            "UNLOCK_BY_STORE",
-            "WAKE_LOST",
-            "LEAVE_CLEARS",
-        ),
+        {
+            "NO_VALIDATE": "a waiter queues itself without looking again under the queue's lock",
+            "PARKED_LOST": "an unlock that wakes one says that nobody waits, while others do",
+            "UNLOCK_BY_STORE": "unlock finds that nobody waits, and then stores",
+            "WAKE_LOST": "a waiter that was taken out while its time ran out does not wait for "
+            "the wake, which comes when it has gone",
+            "LEAVE_CLEARS": "a limit passes, and those who wait on are not seen any more",
+        },
         ("THREADS=4", "TIMED=2", "TURNS=2"),
     ),
     SpinModel(
         "critical",
         "critical.pml",
         ("THREADS=2", "DEPTH=3", "OURS=2", "THEIRS=2"),
-        ("KEEP_OURS", "KEEP_THEIRS", "OUTER_FIRST"),
+        {
+            "KEEP_OURS": "a thread sleeps for one of our mutexes and keeps our sections",
+            "KEEP_THEIRS": "a thread waits and keeps CPython's sections",
+            "OUTER_FIRST": "after a wait the outer section is taken again before the new one has "
+            "begun",
+        },
         ("THREADS=3", "DEPTH=2", "OURS=2", "THEIRS=1"),
     ),
     SpinModel("park, four threads", "park.pml", ("THREADS=4", "TIMED=2", "TURNS=1")),
@@ -1612,13 +1622,16 @@ SPIN_MODELS = (
         "merge",
         "merge.pml",
         ("OTHERS=2", "NEWCOMER=1", "ADDERS=0"),
-        (
-            "LOST_MERGE",
-            "NOT_HANDED_OVER",
-            "LEFT_OPEN",
-            "CLOSED_FULL",
-            "UNLOCKED_MERGE",
-        ),
+        {
+            "LOST_MERGE": LOST_MERGE,
+            "NOT_HANDED_OVER": "a reference that the owner had counted is dropped by another and "
+            "told to nobody",
+            "LEFT_OPEN": "the owner exits and does not close its queue: others hand over to it "
+            "still",
+            "CLOSED_FULL": "the owner exits and closes its queue with an object in it",
+            "UNLOCKED_MERGE": "who merges for an owner that has gone lets go of the record first, "
+            "which a new thread takes",
+        },
         ("OTHERS=2", "NEWCOMER=1", "ADDERS=2"),
     ),
     SpinModel("merge, newcomer adds", "merge.pml", ("OTHERS=1", "NEWCOMER=1", "ADDERS=3")),
@@ -1627,53 +1640,67 @@ SPIN_MODELS = (
         "merge, finder",
         "merge.pml",
         ("OTHERS=1", "NEWCOMER=1", "ADDERS=0", "FINDER=1"),
-        ("LOST_MERGE",),
+        {"LOST_MERGE": LOST_MERGE},
     ),
     SpinModel(
         "merge, last against finder",
         "merge.pml",
         ("OTHERS=0", "NEWCOMER=0", "ADDERS=1", "FINDER=1"),
-        ("STORED_LAST",),
+        {"STORED_LAST": "the owner's last drop is a store, over the reference of a finder"},
     ),
     SpinModel(
         "grace, two readers",
         "grace.pml",
         ("READERS=2", "RETIRERS=1", "SECTIONS=2"),
-        ("NO_DEAR", "STAMP_LOW", "NO_WAIT", "LEAVE_FIRST"),
+        {
+            "NO_DEAR": NO_DEAR,
+            "STAMP_LOW": "sections of the epoch that ends are not waited for",
+            "NO_WAIT": "freed under an open section",
+            "LEAVE_FIRST": "a section is over before its last look at the object",
+        },
         ("READERS=2", "RETIRERS=2", "SECTIONS=2"),
     ),
     SpinModel(
         "grace, two retirers",
         "grace.pml",
         ("READERS=1", "RETIRERS=2", "SECTIONS=3"),
-        ("NO_DEAR",),
+        {"NO_DEAR": NO_DEAR},
     ),
     SpinModel(
         "grace, alone",
         "grace.pml",
         ("READERS=2", "RETIRERS=1", "SECTIONS=1", "LONE"),
-        ("UNCOUNTED", "NO_ATTACH_DEAR"),
+        {
+            "UNCOUNTED": "readers open sections without being counted, and a lone retirer frees "
+            "at once",
+            "NO_ATTACH_DEAR": "a new reader counts itself, and may find what a lone retirer has "
+            "unlinked, but not shown yet",
+        },
     ),
     SpinModel(
         "resize, lookup",
         "resize.pml",
         ("LOOKUPS=1", "RESIZES=2"),
-        (
-            "NO_GRACE",
-            "SAME_LINKS",
-            "MARK_FIRST",
-            "MARK_LOST",
-            "FREE_NOW",
-            "TABLE_FREE_NOW",
-            "UNLINK_CLEARS",
-        ),
+        {
+            "NO_GRACE": NO_GRACE,
+            "SAME_LINKS": "entries move by the links that readers of the old table walk",
+            "MARK_FIRST": "a bucket is marked as moved before its entries are in the next table",
+            "MARK_LOST": "a bucket whose entries have moved is not marked",
+            "FREE_NOW": "a removed entry is freed under an open section",
+            "TABLE_FREE_NOW": "the old table is freed under an open section",
+            "UNLINK_CLEARS": "a removed entry leads nowhere, and a reader on it misses the rest",
+        },
         ("LOOKUPS=2", "RESIZES=3"),
     ),
     SpinModel(
         "resize, scan",
         "resize.pml",
         ("LOOKUPS=0", "SCANS=1", "RESIZES=2"),
-        ("NO_GRACE", "SCAN_TWICE", "SCAN_SKIPS"),
+        {
+            "NO_GRACE": NO_GRACE,
+            "SCAN_TWICE": "a scan visits all of a bucket that has swallowed visited ones",
+            "SCAN_SKIPS": "a scan steps by the size of a table that it has not walked",
+        },
         ("LOOKUPS=0", "SCANS=1", "RESIZES=4"),
     ),
 )

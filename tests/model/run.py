@@ -39,6 +39,8 @@ ROOT = HERE.parents[1]
 CXX = os.environ.get("CXX", "g++")
 FLAGS = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Wno-type-limits", "-Wno-unused-function"]
 PREFIX = "relacy.hpp"  # in the build folder: precompiled, as it takes longer than the rest
+PAGE = ROOT / "docs" / "verification.md"
+BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
 FOUND, PASSED, OUT_OF_TIME = 1, 0, 3
 MUTANT_S = 60
 
@@ -55,11 +57,12 @@ WEAKER = {
 class Check:
     """One line of the report."""
 
-    kind: str  # suite, plant, order, spin
+    kind: str  # suite, plant, order, spin, docs
     name: str
     passed: bool
     seconds: float
     note: str
+    by: str = ""  # what caught a plant
     not_tried: str = ""  # why
 
     @property
@@ -185,6 +188,7 @@ def check_plant(plant: Plant, source: Path, build: Path) -> Check:
     start = time.monotonic()
     folder = build / "plants" / plant.name
     missed = []
+    by = ""
     try:
         apply_plant(plant, source, folder)
         program = folder / plant.area
@@ -194,7 +198,7 @@ def check_plant(plant: Plant, source: Path, build: Path) -> Check:
             for run in runs_of(plant.area, name, suite, "verify"):
                 outcome = execute(program, run, seconds=MUTANT_S)
                 if outcome.found:
-                    missed = []
+                    by = f"`{run.name}`"
                     note = f"{run.name}: {outcome.result}"
                     break
                 missed.append(run.name)
@@ -205,9 +209,9 @@ def check_plant(plant: Plant, source: Path, build: Path) -> Check:
         return Check("plant", plant.name, False, time.monotonic() - start, str(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if missed or not plant.suites:
+    if not by:
         note = f"not found by {', '.join(missed)}"
-    return Check("plant", plant.name, not missed, time.monotonic() - start, note)
+    return Check("plant", plant.name, bool(by), time.monotonic() - start, note, by)
 
 
 # ---- weakened orders ----
@@ -354,10 +358,42 @@ def check_spin(model: SpinModel, plant: str | None, folder: Path, depth: str) ->
         return Check("spin", name, False, seconds, said.strip()[:200])
     if plant is not None:
         note = first[1] if first is not None else "not found"
-        return Check("spin", name, int(errors[1]) > 0, seconds, note)
+        by = f"Spin, `{model.file}`"
+        return Check("spin", name, int(errors[1]) > 0, seconds, note, by)
     passed = int(errors[1]) == 0 and not cut and float(states[1]) > 0
     note = f"{float(states[1]):.0f} states" if passed else (first[1] if first else "search cut")
     return Check("spin", name, passed, seconds, note)
+
+
+# ---- the page ----
+
+
+def bugs() -> dict[str, str]:
+    """What the page lists: the names of the checks that are there for a bug, and the bugs."""
+    spin = {
+        f"{model.name} {macro}": bug for model in SPIN_MODELS for macro, bug in model.plants.items()
+    }
+    return {**{plant.name: plant.bug for plant in PLANTS}, **spin}
+
+
+def write_page(checks: list[Check]) -> None:
+    lines = [BEGIN, "", "| plant | bug | caught by | seconds |", "|---|---|---|---|"]
+    done = {one.name: one for one in checks if one.by and one.passed}
+    for name, bug in bugs().items():
+        by, seconds = (done[name].by, f"{done[name].seconds:.1f}") if name in done else ("", "")
+        lines.append(f"| `{name}` | {bug} | {by} | {seconds} |")
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text(before + "\n".join([*lines, "", END]) + rest.partition(END)[2])
+
+
+def check_page() -> Check:
+    text = PAGE.read_text() if PAGE.exists() else ""
+    listed = re.findall(
+        r"^\| `([^`]+)` \|", text.partition(BEGIN)[2].partition(END)[0], re.MULTILINE
+    )
+    same = listed == list(bugs())
+    note = "docs/verification.md does not list the plants of the models: run with --markdown"
+    return Check("docs", PAGE.name, same, 0.0, "lists every plant" if same else note)
 
 
 # ---- all of it ----
@@ -424,7 +460,9 @@ class Report:
 def relacy_checks(
     report: Report, areas: list[str], depth: str, redundant: bool, folder: Path, jobs: int
 ) -> None:
-    programs = {area: folder / area for area in areas}
+    """`depth` may be "plants" as well: these alone."""
+    tested = [] if depth == "plants" else areas
+    programs = {area: folder / area for area in tested}
     # What is compiled and what is read are the same, whoever writes meanwhile.
     source = folder / "source"
     copy_sources(ROOT, source)
@@ -432,7 +470,7 @@ def relacy_checks(
     compile_cxx(source, "-O2", "-c", HERE / "engine.cpp", "-o", folder / "engine.o")
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         list(
-            pool.map(lambda one: compile_harness(AREAS[one], source, programs[one], folder), areas)
+            pool.map(lambda one: compile_harness(AREAS[one], source, programs[one], folder), tested)
         )
     outcomes: dict[Run, Outcome] = {}
     limit = 24 * 3600 if depth == "soak" else 300
@@ -441,7 +479,7 @@ def relacy_checks(
         check, outcomes[run] = check_suite(programs[run.area], run, limit)
         return check
 
-    for area in areas:
+    for area in tested:
         listed = subprocess.run(
             [programs[area], "--list"], capture_output=True, text=True, check=True
         ).stdout.split()
@@ -449,7 +487,7 @@ def relacy_checks(
             raise ModelError(f"{area}: suites.py and the harness name other suites: {listed}")
     runs = [
         run
-        for area in areas
+        for area in tested
         for name, one in AREAS[area].suites.items()
         for run in runs_of(area, name, one, depth)
     ]
@@ -463,7 +501,7 @@ def relacy_checks(
         ],
         jobs,
     )
-    if depth == "quick":
+    if depth in ("plants", "quick"):
         return
     # A site's mutants are run by the suites that come by it, the quickest first.
     reached: dict[str, list[Run]] = {}
@@ -496,10 +534,17 @@ def main() -> int:
         choices=[*AREAS, "spin"],
         help=f"one of {', '.join((*AREAS, 'spin'))}; may be given again",
     )
+    parser.add_argument("--plants", action="store_true", help="the planted bugs alone")
+    parser.add_argument(
+        "--markdown", action="store_true", help="write the table of docs/verification.md"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="how many at once (2)")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "model", help="folder")
     arguments = parser.parse_args()
-    depth = "soak" if arguments.soak else "quick" if arguments.quick else "verify"
+    if arguments.markdown and arguments.only:
+        parser.error("--markdown takes a whole run")
+    depths = ("plants", "soak", "quick")
+    depth = next((one for one in depths if getattr(arguments, one)), "verify")
     chosen = arguments.only or [*AREAS, "spin"]
     folder = arguments.build.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -509,7 +554,8 @@ def main() -> int:
         redundant = arguments.redundant or arguments.soak
         relacy_checks(report, areas, depth, redundant, folder, arguments.jobs)
         if "spin" in chosen:
-            spin = [(model, plant) for model in SPIN_MODELS for plant in (None, *model.plants)]
+            sound = () if depth == "plants" else (None,)
+            spin = [(model, plant) for model in SPIN_MODELS for plant in (*sound, *model.plants)]
             report.do(
                 "Spin",
                 [
@@ -522,6 +568,10 @@ def main() -> int:
             )
     except ModelError as error:
         report.checks.append(Check("suite", "models", False, 0.0, str(error)))
+    if not arguments.only:
+        if arguments.markdown:
+            write_page(report.checks)
+        report.checks.append(check_page())
     report.print()
     if arguments.junit is not None:
         report.junit(arguments.junit)
