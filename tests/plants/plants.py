@@ -80,6 +80,7 @@ SMR_H = "include/latchwork/smr.h"
 MAP = "src/containers/map.c"
 PROBE = "pyext/src/probe.c"
 CONDITION_PY = "pyext/src/condition.c"
+CPYTHON = "src/python/cpython.c"
 FUTEX = "src/platform/futex.c"
 POSIX = "src/platform/posix.c"
 EVENT = "src/locks/event.c"
@@ -1750,6 +1751,46 @@ PLANTS = (
         (
             Catch("test_map", "grows_and_shrinks"),
             Catch("stress_map", "memory", build="asan"),
+        ),
+    ),
+    Plant(
+        "section-of-others-taken-for-its-own",
+        "a section inside of one on another object begins nothing",
+        (
+            Edit(
+                CPYTHON,
+                "return (a == first || a == second) && (b == first || b == second);",
+                "return true || (a == second && b == first);",
+            ),
+        ),
+        (
+            Catch(
+                "test_sections",
+                "test_sections_of_both_kinds_inside_of_each_other",
+                "AssertionError|RuntimeError|assert ",
+                "python",
+                60.0,
+            ),
+        ),
+    ),
+    Plant(
+        "section-inside-of-itself",
+        "a section waits for the one around it on the same object, and lets others in",
+        (
+            Edit(
+                CPYTHON,
+                "return (a == first || a == second) && (b == first || b == second);",
+                "return false && a == second && b == first;",
+            ),
+        ),
+        (
+            Catch(
+                "test_sections",
+                "test_the_same_objects_inside_of_each_other_let_nobody_in",
+                "assert ",
+                "python",
+                60.0,
+            ),
         ),
     ),
     Plant(

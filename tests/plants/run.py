@@ -245,6 +245,8 @@ class Copy:
                 sources = [ALL_C, *(file.relative_to(self.folder) for file in files)]
                 objects = [self._object("python", source, [f"-I{include}"]) for source in sources]
                 shutil.copytree(self.folder / "pyext" / "latchwork", module.parent)
+                for part in ("include", "src"):  # as installed, for extensions of tests
+                    shutil.copytree(self.folder / part, module.parent / part)
                 self._compile([*BUILDS["python"], "-shared", *objects, "-lm", "-o", module])
         return package
 

@@ -405,14 +405,19 @@ def cross_steps(_found: list[Interpreter]) -> list[Step]:
     ]
 
 
-def soak_steps(found: list[Interpreter], seed: int, first: bool) -> list[Step]:
+def soak_steps(found: list[Interpreter], seed: int, number: int) -> list[Step]:
     """One round: each stress test for longer than `make test` has time for, with one seed. The
-    first has what no seed changes as well: orders that may be weaker, by every model."""
+    first two have what no seed changes as well: by all models the orders that may be weaker; then
+    the models with more threads, more switches and more executions, for hours."""
     env = {"LW_SEED": str(seed), "LW_SECONDS": "20"}
     chosen = [one for one in found if one.chosen]
-    models = own_runner("tests/model/run.py", "--redundant")
+    depth = {1: "--redundant", 2: "--soak"}.get(number)
     return [
-        *([Step("soak-models", 3600, models)] if first else []),
+        *(
+            [Step("soak-models", 24 * 3600, own_runner("tests/model/run.py", depth))]
+            if depth
+            else []
+        ),
         *[
             Step(f"soak-{preset}", 3600, c_tests(preset, STRESS_LABELS, env))
             for preset in ("release", "noise", "posix", "tsan")
