@@ -158,8 +158,8 @@ static inline uint64_t lw_runner_(const lw_domain *d)
     return lw_runner_of_(lw_thread_number_(), lw_atomic_load_relaxed_u32(&d->forks));
 }
 
-/* Whether it is a thread of the parent, or of its parent, that does not exist here: that is, neither
- * began in this process nor forked it, and its parent, and so on from there. */
+/* Whether it is a thread of the parent, or of its parent, that does not exist here: that is, which
+ * neither began in this process nor forked it, and its parent, and so on from there. */
 static inline bool lw_runner_is_gone_(const lw_domain *d, uint64_t runner)
 {
     uint32_t forks = lw_atomic_load_relaxed_u32(&d->forks);
