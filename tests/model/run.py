@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plants import PLANTS, SPIN_MODELS, Plant, SpinModel
-from suites import AREAS, REDUNDANT, UNREACHED, Area, Suite
+from suites import AREAS, FIRST, REDUNDANT, UNREACHED, Area, Suite
 
 try:
     from rich.console import Console
@@ -303,6 +303,10 @@ def plan_orders(
             own = [run for run in runs if site.file in AREAS[run.area].files]
             others = [run for run in runs if site.file not in AREAS[run.area].files]
             runs = own if why is not None and own else own + others
+            first = [
+                suite for file, code, suite in FIRST if file == site.file and code in site.text
+            ]
+            runs = sorted(runs, key=lambda run: run.suite not in first)
             note = f"not reached: {skipped[0].why}" if skipped and not runs else ""
             reason = "no suite comes by"
             if why is not None and runs and not redundant:  # every suite has to find nothing

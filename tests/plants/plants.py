@@ -1766,8 +1766,8 @@ PLANTS = (
         (
             Catch(
                 "test_sections",
-                "test_sections_of_both_kinds_inside_of_each_other",
-                "AssertionError|RuntimeError|assert ",
+                "test_who_wants_a_section_gets_it_in_turn[False]",
+                "assert False is True",
                 "python",
                 60.0,
             ),
@@ -1786,8 +1786,8 @@ PLANTS = (
         (
             Catch(
                 "test_sections",
-                "test_the_same_objects_inside_of_each_other_let_nobody_in",
-                "assert ",
+                "test_who_wants_a_section_gets_it_in_turn[True]",
+                "assert False is True",
                 "python",
                 60.0,
             ),
@@ -1825,7 +1825,7 @@ PLANTS = (
             Edit(MAP, "    e = (lw_entry *)lw_alloc(", "    e = (lw_entry *)malloc("),
             Edit(MAP, "    lw_free(e);\n    return true;\n", "    return true;\n"),
         ),
-        (Catch("stress_map", "memory", "FAILED.* resident_now <="),),
+        (Catch("stress_map", "memory", "FAILED.* resident_now <=", seconds=60.0),),
     ),
     Plant(
         "count-kept-on-remove",

@@ -38,6 +38,7 @@ PAGE = ROOT / "docs" / "verification.md"
 BEGIN, END = "<!-- plants: begin -->", "<!-- plants: end -->"
 TRIES = 3  # runs of a stress test, each of another seed unless LW_SEED says one
 HUNG_S = 20.0
+SLOW_S = 120.0  # for what has no plant, and does not hang
 HUNG_CHILD_S = 8  # a forked child that hangs is ended by the test itself
 ALL_C = Path("src/all.c")
 SUITES = ("unit", "stress", "linearizability", "fuzz", "vendor")
@@ -104,10 +105,11 @@ def cpu_seconds(session: int) -> float:
 
 def wait_for(
     process: subprocess.Popen[str], limit_s: float, slots: threading.Semaphore
-) -> int | None:
-    """Its exit status; None: it was ended at the limit. While all of it sleeps, as one that hangs
-    does, another may have its slot."""
-    deadline = time.monotonic() + limit_s
+) -> tuple[int | None, float]:
+    """Its exit status, or None: it was ended at the limit; and how long that was. While all of it
+    sleeps, as one that hangs does, another may have its slot."""
+    begin = time.monotonic()
+    deadline = begin + limit_s
     used = 0.0
     has_slot = True
     status = None
@@ -125,9 +127,10 @@ def wait_for(
     if status is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    seconds = time.monotonic() - begin
     if not has_slot:
         slots.acquire()
-    return status
+    return status, seconds
 
 
 class Copy:
@@ -250,8 +253,9 @@ class Copy:
                 self._compile([*BUILDS["python"], "-shared", *objects, "-lm", "-o", module])
         return package
 
-    def run(self, catch: Catch) -> tuple[int, str]:
-        """The exit status and what was said; a test that hangs is ended, and said to hang."""
+    def run(self, catch: Catch) -> tuple[int, str, float]:
+        """The exit status, what was said, and how long it took; a test that hangs is ended, and
+        said to hang."""
         environment = {
             **os.environ,
             "LW_SECONDS": str(catch.seconds),
@@ -281,7 +285,8 @@ class Copy:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            ended = wait_for(process, max(HUNG_S, catch.seconds + 15), self._slots)
+            limit_s = max(HUNG_S if self._edits else SLOW_S, catch.seconds + 15)
+            ended, seconds = wait_for(process, limit_s, self._slots)
             status = ended if ended is not None else process.wait()
             output.seek(0)
             said = output.read()
@@ -289,7 +294,7 @@ class Copy:
             said += "\nTimeout: it hung and was ended\n"
         if status < 0:
             said += f"\nended by signal {-status}\n"
-        return status, said
+        return status, said, seconds
 
 
 def evidence(said: str, pattern: str) -> str | None:
@@ -308,11 +313,11 @@ def first_failure(said: str) -> str:
 
 
 def try_catch(plant: Plant, catch: Catch, copy: Copy) -> Result:
-    begin = time.monotonic()
     tries = 1 if catch.program.startswith("test_") else TRIES
-    number, status, said = 1, *copy.run(catch)
+    number, seconds, status = 0, 0.0, 0
     while status == 0 and number < tries:
-        number, status, said = number + 1, *copy.run(catch)
+        status, said, took = copy.run(catch)
+        number, seconds = number + 1, seconds + took
     shown = evidence(said, catch.says)
     if status == 0:
         note = f"passed {number} times: the bug was not noticed"
@@ -321,7 +326,7 @@ def try_catch(plant: Plant, catch: Catch, copy: Copy) -> Result:
     else:
         note = shown if number == 1 else f"run {number}: {shown}"
     caught = status != 0 and shown is not None
-    return Result(plant.name, catch, caught, time.monotonic() - begin, note)
+    return Result(plant.name, catch, caught, seconds, note)
 
 
 def try_plant(
@@ -360,12 +365,11 @@ def try_healthy(
         begin = time.monotonic()
         try:
             copy.build(catch)
-            begin = time.monotonic()
-            status, said = copy.run(catch)
+            status, said, took = copy.run(catch)
         except PlantError as error:
             return Result("(none)", catch, False, time.monotonic() - begin, str(error))
         note = "passes" if status == 0 else f"fails without a plant: {first_failure(said)}"
-        return Result("(none)", catch, status == 0, time.monotonic() - begin, note)
+        return Result("(none)", catch, status == 0, took, note)
 
     def seconds(catch: Catch) -> float:
         """Longer than most plants need; other steps run the same tests for longer still."""

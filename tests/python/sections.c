@@ -2,6 +2,9 @@
 /* Sections of both kinds, as an extension writes them: built and run by test_sections.py. */
 #include <latchwork/cpython.h>
 
+#include <sched.h>
+#include <time.h>
+
 #if PY_VERSION_HEX >= 0x030d0000
 typedef PyMutex py_mutex;
 #else
@@ -269,6 +272,75 @@ static PyObject *again(PyObject *module, PyObject *args)
     return PyLong_FromLong(let_in);
 }
 
+static lw_atomic_u32 called, coming;
+
+/* Attached: nobody suspends. */
+static void stay(void)
+{
+    clock_t begin = clock();
+    while (clock() - begin < CLOCKS_PER_SEC / 20) {
+        sched_yield();
+    }
+}
+
+/* In a section on `a`, and then inside of it in one on `b`, for which another thread has come in
+ * between. If they are the same, that has to wait until both are over; else it is in its section,
+ * which is waited for. Whether that was so. */
+static PyObject *stand(PyObject *module, PyObject *args)
+{
+    cell *a, *b;
+    unsigned number;
+    bool fine = false;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOI", &a, &b, &number)) {
+        return NULL;
+    }
+    LW_PY_CRITICAL_BEGIN(a)
+    {
+        long before = b->values[0];
+        lw_atomic_store_relaxed_u32(&called, number);
+        while (lw_atomic_load_relaxed_u32(&coming) != number) {
+            sched_yield();
+        }
+        if (a == b) {
+            stay();
+        }
+        LW_PY_CRITICAL_BEGIN(b)
+        {
+            fine = b->values[0] == before + (a != b);
+        }
+        LW_PY_CRITICAL_END();
+    }
+    LW_PY_CRITICAL_END();
+    return PyBool_FromLong(fine);
+}
+
+static PyObject *come(PyObject *module, PyObject *args)
+{
+    cell *a, *b;
+    unsigned number;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OOI", &a, &b, &number)) {
+        return NULL;
+    }
+    while (lw_atomic_load_relaxed_u32(&called) != number) {
+        sched_yield();
+    }
+    if (a == b) {
+        lw_atomic_store_relaxed_u32(&coming, number);
+    }
+    LW_PY_CRITICAL_BEGIN(b)
+    {
+        if (a != b) {
+            lw_atomic_store_relaxed_u32(&coming, number);
+            stay();
+        }
+        b->values[0]++;
+    }
+    LW_PY_CRITICAL_END();
+    Py_RETURN_NONE;
+}
+
 static PyObject *values(PyObject *module, PyObject *object)
 {
     (void)module;
@@ -303,6 +375,8 @@ static PyMethodDef methods[] = {{"count", count, METH_VARARGS, NULL},
                                 {"rotate", rotate, METH_VARARGS, NULL},
                                 {"nest", nest, METH_VARARGS, NULL},
                                 {"again", again, METH_VARARGS, NULL},
+                                {"stand", stand, METH_VARARGS, NULL},
+                                {"come", come, METH_VARARGS, NULL},
                                 {"count_by_mutex", count_by_mutex, METH_VARARGS, NULL},
                                 {"left_early", left_early, METH_O, NULL},
                                 {"values", values, METH_O, NULL},

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from concurrency import Faster, run_threads, scaled
+from concurrency import FREE_THREADED, Faster, run_threads, scaled
 
 SETUP = """
 import latchwork
@@ -110,6 +110,18 @@ def test_sections_of_both_kinds_inside_of_each_other(sections: ModuleType) -> No
         )
     counts = [sections.values(cell) for cell in (a, b, c)]
     assert counts == [(3 * turns, 3 * turns), (3 * turns, 3 * turns), (2 * turns, 2 * turns)]
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="with the GIL sections on objects are nothing")
+@pytest.mark.parametrize("same", [False, True])
+def test_who_wants_a_section_gets_it_in_turn(sections: ModuleType, same: bool) -> None:
+    a, b, number = sections.Cell(), sections.Cell(), 1 + same
+    inner = a if same else b
+    fine, _ = run_threads(
+        lambda: sections.stand(a, inner, number), lambda: sections.come(a, inner, number)
+    )
+    assert fine is True
+    assert sections.values(inner) == (1, 0)
 
 
 @pytest.mark.parametrize("two", [False, True])
