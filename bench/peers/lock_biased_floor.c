@@ -12,7 +12,8 @@ typedef struct {
     lw_atomic_ptr owner;
 } lock_t;
 typedef char lock_local;
-#define lock_init(l) lw_atomic_store_relaxed_ptr(&(l)->owner, NULL)
+/* Nobody: no thread's record, nor the NULL of one that has none yet. */
+#define lock_init(l) lw_atomic_store_relaxed_ptr(&(l)->owner, (l))
 #define lock_fini(l) ((void)(l))
 
 static LW_NOINLINE void make_biased(lock_t *l)
