@@ -142,22 +142,14 @@ static PyObject *barrier_broken(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *barrier_repr(PyObject *self)
 {
     const lw_barrier_t *barrier = &as_barrier(self)->barrier;
-    PyObject *name = core_type_name(self);
-    PyObject *text = NULL;
-    if (name == NULL) {
-        return NULL;
-    }
     if (!core_is_made(&as_barrier(self)->making)) {
-        text = PyUnicode_FromFormat("<%U at %p: __init__() not called>", name, self);
-    } else if (lw_barrier_is_broken(barrier)) {
-        text = PyUnicode_FromFormat("<%U at %p: broken>", name, self);
-    } else {
-        text = PyUnicode_FromFormat("<%U at %p: waiters=%u/%u>", name, self,
-                                    (unsigned)lw_barrier_waiting(barrier),
-                                    (unsigned)lw_barrier_parties(barrier));
+        return core_repr(self, "__init__() not called");
     }
-    Py_DECREF(name);
-    return text;
+    if (lw_barrier_is_broken(barrier)) {
+        return core_repr(self, "broken");
+    }
+    return core_repr(self, "waiters=%u/%u", (unsigned)lw_barrier_waiting(barrier),
+                     (unsigned)lw_barrier_parties(barrier));
 }
 
 static int barrier_init(PyObject *op, PyObject *args, PyObject *kwds)

@@ -545,17 +545,13 @@ static int condition_init(PyObject *op, PyObject *args, PyObject *kwds)
 
 static PyObject *condition_repr(PyObject *self)
 {
+    if (!core_is_made(&as_condition(self)->making)) {
+        return core_repr(self, "__init__() not called");
+    }
     PyObject *name = core_type_name(self);
-    PyObject *text = NULL;
-    if (name == NULL) {
-        return NULL;
-    }
-    if (core_is_made(&as_condition(self)->making)) {
-        text = PyUnicode_FromFormat("<%U(%R)>", name, as_condition(self)->lock);
-    } else {
-        text = PyUnicode_FromFormat("<%U at %p: __init__() not called>", name, self);
-    }
-    Py_DECREF(name);
+    PyObject *text =
+        name != NULL ? PyUnicode_FromFormat("<%U(%R)>", name, as_condition(self)->lock) : NULL;
+    Py_XDECREF(name);
     return text;
 }
 

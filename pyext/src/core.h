@@ -102,6 +102,9 @@ void core_dealloc(PyObject *self);
  * Python's may be renamed meanwhile: not tp_name. */
 PyObject *core_type_name(PyObject *self);
 
+/* A repr: "<NAME at ADDRESS: TEXT>", of that name and a format of PyUnicode_FromFormat. */
+PyObject *core_repr(PyObject *self, const char *format, ...);
+
 /* tp_new of a type whose objects begin as zero bytes, and that has no arguments. Those there are,
  * are for the __init__ of a subclass. */
 PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwds);

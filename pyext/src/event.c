@@ -85,12 +85,7 @@ static PyObject *event_at_fork_reinit(PyObject *self, PyObject *Py_UNUSED(ignore
 
 static PyObject *event_repr(PyObject *self)
 {
-    const char *state = lw_event_is_set(&as_event(self)->event) ? "set" : "unset";
-    PyObject *name = core_type_name(self);
-    PyObject *text =
-        name != NULL ? PyUnicode_FromFormat("<%U at %p: %s>", name, self, state) : NULL;
-    Py_XDECREF(name);
-    return text;
+    return core_repr(self, lw_event_is_set(&as_event(self)->event) ? "set" : "unset");
 }
 
 PyDoc_STRVAR(event_doc, "Event()\n--\n\n"

@@ -95,8 +95,7 @@ static PyObject *latch_count(PyObject *self, void *Py_UNUSED(closure))
 
 static PyObject *latch_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<latchwork.Latch at %p: count=%u>", self,
-                                (unsigned)lw_latch_count(&as_latch(self)->latch));
+    return core_repr(self, "count=%u", (unsigned)lw_latch_count(&as_latch(self)->latch));
 }
 
 static PyObject *latch_new(PyTypeObject *type, PyObject *args, PyObject *kwds)

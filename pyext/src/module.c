@@ -2,6 +2,8 @@
 /* latchwork._core: multi-phase initialisation, one state per interpreter. */
 #include "core.h"
 
+#include <stdarg.h>
+
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -84,6 +86,20 @@ PyObject *core_type_name(PyObject *self)
     Py_XDECREF(module);
     Py_XDECREF(name);
     return both;
+}
+
+PyObject *core_repr(PyObject *self, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    PyObject *text = PyUnicode_FromFormatV(format, values);
+    va_end(values);
+    PyObject *name = text != NULL ? core_type_name(self) : NULL;
+    PyObject *whole =
+        name != NULL ? PyUnicode_FromFormat("<%U at %p: %U>", name, self, text) : NULL;
+    Py_XDECREF(name);
+    Py_XDECREF(text);
+    return whole;
 }
 
 /* RuntimeError. NULL. */

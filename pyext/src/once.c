@@ -66,8 +66,7 @@ static PyObject *once_is_done(PyObject *self, void *Py_UNUSED(closure))
 
 static PyObject *once_repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<latchwork.Once at %p: %s>", self,
-                                lw_once_done(&as_once(self)->once) ? "done" : "not done");
+    return core_repr(self, lw_once_done(&as_once(self)->once) ? "done" : "not done");
 }
 
 static int once_traverse(PyObject *self, visitproc visit, void *arg)

@@ -111,22 +111,12 @@ static PyObject *semaphore_exit(PyObject *self, PyObject *const *Py_UNUSED(args)
 static PyObject *semaphore_repr(PyObject *op)
 {
     semaphore_object *self = as_semaphore(op);
-    PyObject *name = core_type_name(op);
-    PyObject *text = NULL;
-    if (name == NULL) {
-        return NULL;
-    }
+    unsigned value = lw_sem_value(&self->sem);
     if (!core_is_made(&self->making)) {
-        text = PyUnicode_FromFormat("<%U at %p: __init__() not called>", name, op);
-    } else if (self->bounded) {
-        text = PyUnicode_FromFormat("<%U at %p: value=%u/%u>", name, op,
-                                    (unsigned)lw_sem_value(&self->sem), (unsigned)self->bound);
-    } else {
-        text = PyUnicode_FromFormat("<%U at %p: value=%u>", name, op,
-                                    (unsigned)lw_sem_value(&self->sem));
+        return core_repr(op, "__init__() not called");
     }
-    Py_DECREF(name);
-    return text;
+    return self->bounded ? core_repr(op, "value=%u/%u", value, (unsigned)self->bound)
+                         : core_repr(op, "value=%u", value);
 }
 
 static PyObject *bounded_semaphore_new(PyTypeObject *type, PyObject *args, PyObject *kwds)

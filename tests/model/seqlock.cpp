@@ -61,7 +61,8 @@ struct paired {
 };
 
 /* No mixture, and nothing older than what the reader has seen before. */
-struct seqlock_pair : model_suite<seqlock_pair, 2, false> {
+template <typename Suite, uint64_t (paired::*READ)()>
+struct beside_two_writes : model_suite<Suite, 2, false> {
     paired p;
 
     void setup() {}
@@ -71,8 +72,8 @@ struct seqlock_pair : model_suite<seqlock_pair, 2, false> {
             p.write();
             p.write();
         } else {
-            uint64_t first = p.read();
-            MODEL_ASSERT(p.read() >= first);
+            uint64_t first = (p.*READ)();
+            MODEL_ASSERT((p.*READ)() >= first);
         }
     }
     void check()
@@ -80,27 +81,11 @@ struct seqlock_pair : model_suite<seqlock_pair, 2, false> {
         p.check(2);
     }
 };
+
+struct seqlock_pair : beside_two_writes<seqlock_pair, &paired::read> {};
 MODEL_SUITE(seqlock_pair);
 
-struct seqlock_rounds : model_suite<seqlock_rounds, 2, false> {
-    paired p;
-
-    void setup() {}
-    void body(unsigned i)
-    {
-        if (i == 0) {
-            p.write();
-            p.write();
-        } else {
-            uint64_t first = p.read_in_rounds();
-            MODEL_ASSERT(p.read_in_rounds() >= first);
-        }
-    }
-    void check()
-    {
-        p.check(2);
-    }
-};
+struct seqlock_rounds : beside_two_writes<seqlock_rounds, &paired::read_in_rounds> {};
 MODEL_SUITE(seqlock_rounds);
 
 struct seqlock_two_writers : model_suite<seqlock_two_writers, 3, false> {

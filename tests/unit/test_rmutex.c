@@ -480,14 +480,7 @@ static void find_it_locked(void *arg)
 /* The first one is likely to get the stack of the parent's owner, and so its number. */
 static void find_it_locked_in_new_threads(void *arg)
 {
-    support_thread threads[8];
-    int i;
-    for (i = 0; i < 8; i++) {
-        support_start(&threads[i], find_it_locked, arg);
-    }
-    for (i = 0; i < 8; i++) {
-        support_join(&threads[i]);
-    }
+    support_run(8, find_it_locked, arg, 0);
 }
 
 static void fork_and_find_it_locked(void *arg)
