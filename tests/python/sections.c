@@ -298,7 +298,7 @@ static PyObject *stand(PyObject *module, PyObject *args)
     LW_PY_CRITICAL_BEGIN(a)
     {
         long before = b->values[0];
-        lw_atomic_store_relaxed_u32(&called, number);
+        lw_atomic_store_release_u32(&called, number);
         while (lw_atomic_load_relaxed_u32(&coming) != number) {
             sched_yield();
         }
@@ -323,7 +323,7 @@ static PyObject *come(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "OOI", &a, &b, &number)) {
         return NULL;
     }
-    while (lw_atomic_load_relaxed_u32(&called) != number) {
+    while (lw_atomic_load_acquire_u32(&called) != number) {
         sched_yield();
     }
     if (a == b) {
