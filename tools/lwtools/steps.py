@@ -97,10 +97,11 @@ class Context:
         return outcome
 
 
-def _build(context: Context, preset: str) -> None:
+def _build(context: Context, preset: str, targets: Sequence[str]) -> None:
+    chosen = ["--target", *targets] if targets else []
     for command in (
         ["cmake", "--preset", preset],
-        ["cmake", "--build", "--preset", preset, "--parallel", str(cores())],
+        ["cmake", "--build", "--preset", preset, "--parallel", str(cores()), *chosen],
     ):
         if context.run(command) != 0:
             raise ToolError(f"{' '.join(command[:3])}: {reason(context.log)}")
@@ -133,11 +134,13 @@ def c_tests(
     labels: Sequence[str],
     env: Mapping[str, str] | None = None,
     exclude: str | None = None,
+    whole: bool = True,
 ) -> Callable[[Context], Outcome]:
-    """Build a preset, and run its tests that have one of the labels; each has to have some."""
+    """Build a preset, or of it the tests' programs alone if it is not to be `whole`, and run its
+    tests that have one of the labels; each has to have some."""
 
     def step(context: Context) -> Outcome:
-        _build(context, preset)
+        _build(context, preset, [] if whole else [f"{label}_programs" for label in labels])
         counts = _labels(preset)
         outcome = Outcome()
         if counts[""]:
@@ -377,9 +380,10 @@ def verify_steps(found: list[Interpreter]) -> list[Step]:
             for one in tsan[-1:]
             for suffix, slow in (("", False), ("-slow", True))
         ],
-        Step("c-noise", 600, c_tests("noise", STRESS_LABELS), beside=True),
+        Step("c-noise", 600, c_tests("noise", STRESS_LABELS, whole=False), beside=True),
         Step("fuzz", 420, c_tests("clang", (FUZZ_LABEL,), {"LW_FUZZ_SECONDS": "60"}), beside=True),
-        Step("c-posix", 420, c_tests("posix", ("unit", "stress")), beside=True),
+        # Its unit tests are a variant of those of c-gcc.
+        Step("c-posix", 420, c_tests("posix", ("stress",), whole=False), beside=True),
         Step("c-release", 600, c_tests("release", ("unit", *STRESS_LABELS)), beside=True),
     ]
 
@@ -419,7 +423,7 @@ def soak_steps(found: list[Interpreter], seed: int, number: int) -> list[Step]:
             else []
         ),
         *[
-            Step(f"soak-{preset}", 3600, c_tests(preset, STRESS_LABELS, env))
+            Step(f"soak-{preset}", 3600, c_tests(preset, STRESS_LABELS, env, whole=False))
             for preset in ("release", "noise", "posix", "tsan")
         ],
         *[
