@@ -34,18 +34,17 @@ LW_EXTERN_C_BEGIN
 
 typedef struct lw_critical {
     lw_held_ held;    /* first. `ops` is NULL until it has begun */
-    uint32_t count;   /* these three: but for one and two */
+    uint32_t count;   /* this and root: where its state has no number */
     lw_held_ **root;  /* the list that it is in */
-    lw_mutex_t **set; /* the mutexes in the order of their addresses. Bit 0 is set in those that an
-                         outer section has */
+    lw_mutex_t **set; /* the mutexes in the order of their addresses, but for one and two. Bit 0 is
+                         set in those that an outer section has */
     lw_mutex_t *pair[2];
 } lw_critical_t;
 
-/* In the state of those that have one or two mutexes, in `pair`, or a few of them, in `set`, none
- * of which is an outer section's, and are in the list of the thread's record. */
+/* In the state of those that have one to four mutexes, none of which is an outer section's, and are
+ * in the list of the thread's record: how many. One and two are in `pair`. */
 #define LW_CRITICAL_ONE_ UINT32_C(4)
-#define LW_CRITICAL_TWO_ UINT32_C(8)
-#define LW_CRITICAL_FEW_ UINT32_C(16)
+#define LW_CRITICAL_TWO_ (2 * LW_CRITICAL_ONE_)
 
 extern LW_API const lw_held_ops_ lw_critical_ops_;
 

@@ -6,25 +6,30 @@
 #include <string.h>
 
 #define LW_CRITICAL_BORROWED ((uintptr_t)1)
+#define LW_CRITICAL_THREE (3 * LW_CRITICAL_ONE_)
+#define LW_CRITICAL_FOUR (4 * LW_CRITICAL_ONE_)
 
 static lw_critical_t *lw_critical_of(lw_held_ *held)
 {
     return (lw_critical_t *)(void *)held;
 }
 
-static bool lw_critical_is_quick(const lw_critical_t *c)
+/* Of one that began the quick way, how many mutexes it has; else 0. */
+static uint32_t lw_critical_few(const lw_critical_t *c)
 {
-    return (c->held.state & (LW_CRITICAL_ONE_ | LW_CRITICAL_TWO_)) != 0;
+    return c->held.state / LW_CRITICAL_ONE_;
 }
 
 static uint32_t lw_critical_count(const lw_critical_t *c)
 {
-    return !lw_critical_is_quick(c) ? c->count : c->held.state / LW_CRITICAL_ONE_;
+    uint32_t few = lw_critical_few(c);
+    return few == 0 ? c->count : few;
 }
 
 static lw_mutex_t **lw_critical_set(lw_critical_t *c)
 {
-    return lw_critical_is_quick(c) ? c->pair : c->set;
+    uint32_t few = lw_critical_few(c);
+    return few == 1 || few == 2 ? c->pair : c->set;
 }
 
 static bool lw_critical_is_borrowed(const lw_mutex_t *m)
@@ -210,10 +215,10 @@ LW_COLD void lw_critical_begin2_slow_(lw_critical_t *section, lw_mutex_t *first,
     (void)lw_critical_enter(section, -1, LW_WAIT_DEFAULT);
 }
 
-static void lw_critical_order(lw_mutex_t **a, lw_mutex_t **b)
+static void lw_critical_order(uintptr_t *a, uintptr_t *b)
 {
-    lw_mutex_t *low = (uintptr_t)*a < (uintptr_t)*b ? *a : *b;
-    *b = (uintptr_t)*a < (uintptr_t)*b ? *b : *a;
+    uintptr_t low = *a < *b ? *a : *b;
+    *b = *a < *b ? *b : *a;
     *a = low;
 }
 
@@ -268,48 +273,52 @@ static LW_NOINLINE lw_status lw_critical_begin_set(lw_critical_t *section, lw_mu
     return lw_critical_enter(section, timeout_ns, flags);
 }
 
+static lw_mutex_t *lw_critical_at(uintptr_t address)
+{
+    return (lw_mutex_t *)address;
+}
+
 /* Three and four are sorted in registers, and all else is in tail calls: a locked operation waits
  * for every store before it, also for those that save registers. */
 lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, size_t count,
                                   int64_t timeout_ns, unsigned flags)
 {
     lw_thread *self = lw_critical_self_();
-    lw_mutex_t *a, *b, *c, *d;
+    uintptr_t a, b, c, d;
+    unsigned taken = 0;
     if (self == NULL || count < 3 || count > 4) {
         return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 0);
     }
-    a = mutexes[0];
-    b = mutexes[1];
-    c = mutexes[2];
-    d = count == 4 ? mutexes[3] : (lw_mutex_t *)UINTPTR_MAX; /* the last */
+    a = (uintptr_t)mutexes[0];
+    b = (uintptr_t)mutexes[1];
+    c = (uintptr_t)mutexes[2];
+    d = count == 4 ? (uintptr_t)mutexes[3] : UINTPTR_MAX; /* the last */
     lw_critical_order(&a, &b);
     lw_critical_order(&c, &d);
     lw_critical_order(&a, &c);
     lw_critical_order(&b, &d);
     lw_critical_order(&b, &c);
-    mutexes[0] = a;
-    mutexes[1] = b;
-    mutexes[2] = c;
+    mutexes[0] = lw_critical_at(a);
+    mutexes[1] = lw_critical_at(b);
+    mutexes[2] = lw_critical_at(c);
     if (count == 4) {
-        mutexes[3] = d;
+        mutexes[3] = lw_critical_at(d);
     }
-    if (a == b || b == c || c == d || !lw_mutex_trylock(a)) {
-        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 0);
+    if (a != b && b != c && c != d && lw_mutex_trylock(lw_critical_at(a))) {
+        taken = 1;
+        if (lw_mutex_trylock(lw_critical_at(b))) {
+            taken = 2;
+            if (lw_mutex_trylock(lw_critical_at(c))) {
+                taken = 3;
+                if (count == 3 || lw_mutex_trylock(lw_critical_at(d))) {
+                    section->set = mutexes;
+                    lw_critical_link_(section, &self->held, (uint32_t)count * LW_CRITICAL_ONE_);
+                    return LW_OK;
+                }
+            }
+        }
     }
-    if (!lw_mutex_trylock(b)) {
-        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 1);
-    }
-    if (!lw_mutex_trylock(c)) {
-        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 2);
-    }
-    if (count == 4 && !lw_mutex_trylock(d)) {
-        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 3);
-    }
-    section->root = &self->held;
-    section->set = mutexes;
-    section->count = (uint32_t)count;
-    lw_critical_link_(section, &self->held, LW_CRITICAL_FEW_);
-    return LW_OK;
+    return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, taken);
 }
 
 static LW_NOINLINE void lw_critical_end_any(lw_critical_t *section)
@@ -318,7 +327,7 @@ static LW_NOINLINE void lw_critical_end_any(lw_critical_t *section)
     if (section->held.ops == NULL) {
         return; /* it never began: the thread was ended on the way in */
     }
-    root = lw_critical_is_quick(section) ? lw_held_root_() : section->root;
+    root = lw_critical_few(section) != 0 ? lw_held_root_() : section->root;
     if (*root != &section->held) {
         lw_fatal_("lw_critical_end", "not the innermost section of this thread: one inside of it "
                                      "was left without its end, or this one has ended already");
@@ -336,35 +345,38 @@ static LW_NOINLINE void lw_critical_end_any(lw_critical_t *section)
 }
 
 /* The mutexes may be gone, but not the list of them. */
-static LW_COLD void lw_critical_wake_few(const lw_critical_t *section)
+static LW_COLD void lw_critical_wake_few(lw_mutex_t **set, uint32_t count)
 {
     uint32_t i;
-    for (i = 0; i < section->count; i++) {
-        lw_mutex_wake_(section->set[i]);
+    for (i = 0; i < count; i++) {
+        lw_mutex_wake_(set[i]);
     }
 }
 
 /* As begin: nothing before a tail call that is not needed. */
 void lw_critical_end_slow_(lw_critical_t *section)
 {
+    lw_thread *self = LW_TLS_SLOT_()->self;
+    uint32_t state = section->held.state;
+    bool four = state == (LW_HELD_ACTIVE_ | LW_CRITICAL_FOUR);
     lw_mutex_t **set, *last;
-    if (section->held.state != (LW_HELD_ACTIVE_ | LW_CRITICAL_FEW_) ||
-        *section->root != &section->held || section->held.outer != NULL) {
+    if ((!four && state != (LW_HELD_ACTIVE_ | LW_CRITICAL_THREE)) || self == NULL ||
+        self->held != &section->held || section->held.outer != NULL) {
         lw_critical_end_any(section);
         return;
     }
-    *section->root = NULL;
+    self->held = NULL;
     set = section->set;
-    last = set[section->count - 1];
+    last = set[2 + four];
     lw_mutex_drop_(set[0]);
     lw_mutex_drop_(set[1]);
     lw_mutex_drop_(set[2]);
-    if (section->count == 4) {
+    if (four) {
         lw_mutex_drop_(last);
     }
     lw_fence_light(); /* as (4) in mutex.h, for all of them */
     if (lw_park_announced_(set[0]) || lw_park_announced_(set[1]) || lw_park_announced_(set[2]) ||
         lw_park_announced_(last)) {
-        lw_critical_wake_few(section);
+        lw_critical_wake_few(set, four ? 4 : 3);
     }
 }
