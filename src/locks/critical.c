@@ -6,8 +6,6 @@
 #include <string.h>
 
 #define LW_CRITICAL_BORROWED ((uintptr_t)1)
-#define LW_CRITICAL_THREE (3 * LW_CRITICAL_ONE_)
-#define LW_CRITICAL_FOUR (4 * LW_CRITICAL_ONE_)
 
 static lw_critical_t *lw_critical_of(lw_held_ *held)
 {
@@ -285,7 +283,6 @@ lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, 
 {
     lw_thread *self = lw_critical_self_();
     uintptr_t a, b, c, d;
-    unsigned taken = 0;
     if (self == NULL || count < 3 || count > 4) {
         return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 0);
     }
@@ -304,21 +301,21 @@ lw_status lw_critical_begin_flags(lw_critical_t *section, lw_mutex_t **mutexes, 
     if (count == 4) {
         mutexes[3] = lw_critical_at(d);
     }
-    if (a != b && b != c && c != d && lw_mutex_trylock(lw_critical_at(a))) {
-        taken = 1;
-        if (lw_mutex_trylock(lw_critical_at(b))) {
-            taken = 2;
-            if (lw_mutex_trylock(lw_critical_at(c))) {
-                taken = 3;
-                if (count == 3 || lw_mutex_trylock(lw_critical_at(d))) {
-                    section->set = mutexes;
-                    lw_critical_link_(section, &self->held, (uint32_t)count * LW_CRITICAL_ONE_);
-                    return LW_OK;
-                }
-            }
-        }
+    if (a == b || b == c || c == d || !lw_mutex_trylock(lw_critical_at(a))) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 0);
     }
-    return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, taken);
+    if (!lw_mutex_trylock(lw_critical_at(b))) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 1);
+    }
+    if (!lw_mutex_trylock(lw_critical_at(c))) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 2);
+    }
+    if (count == 4 && !lw_mutex_trylock(lw_critical_at(d))) {
+        return lw_critical_begin_set(section, mutexes, count, timeout_ns, flags, 3);
+    }
+    section->set = mutexes;
+    lw_critical_link_(section, &self->held, (uint32_t)count * LW_CRITICAL_ONE_);
+    return LW_OK;
 }
 
 static LW_NOINLINE void lw_critical_end_any(lw_critical_t *section)
@@ -357,26 +354,25 @@ static LW_COLD void lw_critical_wake_few(lw_mutex_t **set, uint32_t count)
 void lw_critical_end_slow_(lw_critical_t *section)
 {
     lw_thread *self = LW_TLS_SLOT_()->self;
-    uint32_t state = section->held.state;
-    bool four = state == (LW_HELD_ACTIVE_ | LW_CRITICAL_FOUR);
+    uint32_t few = lw_critical_few(section);
     lw_mutex_t **set, *last;
-    if ((!four && state != (LW_HELD_ACTIVE_ | LW_CRITICAL_THREE)) || self == NULL ||
+    if (few < 3 || lw_held_has_to_act_(&section->held) || self == NULL ||
         self->held != &section->held || section->held.outer != NULL) {
         lw_critical_end_any(section);
         return;
     }
     self->held = NULL;
     set = section->set;
-    last = set[2 + four];
+    last = set[few - 1];
     lw_mutex_drop_(set[0]);
     lw_mutex_drop_(set[1]);
     lw_mutex_drop_(set[2]);
-    if (four) {
+    if (few == 4) {
         lw_mutex_drop_(last);
     }
     lw_fence_light(); /* as (4) in mutex.h, for all of them */
     if (lw_park_announced_(set[0]) || lw_park_announced_(set[1]) || lw_park_announced_(set[2]) ||
         lw_park_announced_(last)) {
-        lw_critical_wake_few(set, four ? 4 : 3);
+        lw_critical_wake_few(set, few);
     }
 }
