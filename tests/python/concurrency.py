@@ -104,6 +104,12 @@ def wait_for_a_waiter() -> None:
     time.sleep(0.05)
 
 
+def wait_until(condition: Callable[[], object]) -> None:
+    """The watchdog ends it, if nothing else does."""
+    while not condition():
+        time.sleep(0.001)
+
+
 def wait_for_an_alarm(wait: Callable[[], object]) -> None:
     """Wait, and be sent SIGALRM meanwhile; on a busy machine it may come before the wait."""
     signal.setitimer(signal.ITIMER_REAL, 0.03)

@@ -21,6 +21,7 @@ from concurrency import (
     run_threads,
     scaled,
     wait_for_a_waiter,
+    wait_until,
     with_lock_tests,
 )
 from latchwork import AtomicInt, Condition, Mutex, RMutex
@@ -266,14 +267,12 @@ def test_as_many_as_are_notified_return(kind):
     threads = [threading.Thread(target=wait) for _ in range(5)]
     for thread in threads:
         thread.start()
-    while inside.load() < 5:
-        wait_for_a_waiter()
+    wait_until(lambda: inside.load() == 5)
     wait_for_a_waiter()
     for n, expected in ((1, 1), (2, 3), (0, 3), (-1, 3)):
         with condition:
             condition.notify(n)
-        while returned.load() < expected:  # as long as it takes: the machine may be busy
-            wait_for_a_waiter()
+        wait_until(lambda expected=expected: returned.load() >= expected)
         wait_for_a_waiter()  # for one that returns without
         counts.append((returned.load(), expected))
     with condition:

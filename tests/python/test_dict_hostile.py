@@ -15,7 +15,7 @@ import time
 import weakref
 
 import pytest
-from concurrency import SANITIZED, Faster, run_python, run_threads, scaled
+from concurrency import SANITIZED, Faster, run_python, run_threads, scaled, wait_until
 from latchwork import MISSING, ConcurrentDict, Mutex, flush
 
 
@@ -463,12 +463,6 @@ def test_f13_finalizers_that_let_other_threads_in():
         run_threads(lambda: write(1), lambda: write(3), lambda: write(5), read)
     d.clear()
     wait_until(lambda: flush() and gone[0] == made[0])
-
-
-def wait_until(condition):
-    """The watchdog ends it, if nothing else does."""
-    while not condition():
-        time.sleep(0.001)
 
 
 def test_a_finalizer_that_raises_is_reported_and_harms_nothing(monkeypatch):
